@@ -1,0 +1,1 @@
+"""Trained weights: one `.safetensors` file and one `.json` card a model."""
