@@ -1,0 +1,59 @@
+"""Packaging: what `pip install .` puts on a machine, and what each extra adds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+README = HERE / "README.md"
+
+PACKAGES = ("backbones", "tracker", "learning", "benchmarks", "weights")
+INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
+
+ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19"]
+BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8"]  # got10k imports six without declaring it
+TRAIN = ["lightning>=2.4", "scipy>=1.11"]
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77"]
+
+setup(
+    name="siamtrack",
+    version="0.1.0",
+    description="Follow one object through a video: Siamese visual tracking for CPUs, GPUs and robots",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    keywords=["visual tracking", "siamese network", "computer vision", "robotics"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=INCLUDE),
+    package_data={name: ["py.typed"] for name in PACKAGES[:-1]} | {"weights": ["*.safetensors", "*.json"]},
+    install_requires=[
+        "torch>=2.4",
+        "numpy>=1.26",
+        "opencv-python>=4.8",
+        "shapely>=2.0",
+        "numba>=0.60",
+        "safetensors>=0.4",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "onnx": ONNX,
+        "openvino": ["openvino>=2024.4", "nncf>=2.13"],
+        "tensorrt": ["tensorrt>=10.0", *ONNX],  # needs its vendor's index; see the README
+        "benchmarks": BENCHMARKS,
+        "train": TRAIN,
+        "robot": ["rosbags>=0.10"],
+        "dev": DEV,
+    },
+)
