@@ -1,0 +1,308 @@
+"""Results out: annotated video, CSV, JSON lines and MOTChallenge text, behind one shape.
+
+    with open_results("run.csv") as sink:
+        sink.write(frame, {1: result})
+
+Making a sink checks what can be checked and touches nothing; entering it opens the file. Every frame's rows reach the
+operating system as they are written, and a row that did not fit is taken back, so what is in the file is whole at any
+moment.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from tracker.box import from_mot, to_mot
+from tracker.frame import Frame, Image
+from tracker.overlay import draw
+from tracker.result import Box, TrackResult, TrackState
+
+COLUMNS = ("frame", "time", "id", "x", "y", "w", "h", "score", "state")
+VIDEO_CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+
+
+class SinkError(OSError):
+    """Results cannot be written; the message is one line that names the path and what is safely there."""
+
+
+class Sink(ABC):
+    """One output file.
+
+    Args:
+        path: the file to write.
+        overwrite: replace an existing file.
+
+    Raises:
+        SinkError: the file exists and `overwrite` is not set, its folder does not exist, or it is a folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise SinkError(f"{self.path} is a folder; give the name of a file")
+        if not self.path.parent.is_dir():
+            raise SinkError(f"the folder of {self.path} does not exist; make it first")
+        if self.path.exists() and not overwrite:
+            raise SinkError(f"{self.path} exists; choose another name or allow overwriting")
+
+    @abstractmethod
+    def __enter__(self) -> Sink:
+        """Open the file."""
+
+    @abstractmethod
+    def write(self, frame: Frame, results: Mapping[int, TrackResult]) -> None:
+        """Add one frame.
+
+        Args:
+            frame: the frame that was tracked in.
+            results: target id (from 1) → its result.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Complete the file; a second call does nothing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class TextSink(Sink):
+    """Rows of text, one per target and frame. `rows` counts those that are safely in the file."""
+
+    header = ""
+
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        super().__init__(path, overwrite)
+        self.rows = 0
+        self._size = 0
+        self._file: FileIO | None = None
+
+    def __enter__(self) -> TextSink:
+        try:
+            self._file = open(self.path, "wb", buffering=0)  # unbuffered: a killed process loses nothing
+        except OSError as error:
+            raise SinkError(f"{self.path} cannot be written: {error.strerror}") from error
+        self._append(self.header)
+        return self
+
+    def write(self, frame: Frame, results: Mapping[int, TrackResult]) -> None:
+        rows = [row for id, result in results.items() if (row := self.row(frame, id, result)) is not None]
+        self._append("".join(rows))
+        self.rows += len(rows)
+
+    @abstractmethod
+    def row(self, frame: Frame, id: int, result: TrackResult) -> str | None:
+        """One line with its end, or None where the format has no place for the result."""
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _append(self, text: str) -> None:
+        """Write all of `text` or nothing of it."""
+        if self._file is None:
+            raise SinkError(f"{self.path} is not open; use the sink in a with statement")
+        left = text.encode()
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            with suppress(OSError):  # a device cannot be cut, and has nothing to keep whole
+                self._file.truncate(self._size)
+            raise SinkError(
+                f"{self.path} cannot be written: {error.strerror}; {self.rows} rows are safely there"
+            ) from error
+        self._size += len(text.encode())
+
+
+class CsvSink(TextSink):
+    """Comma-separated values with a header; frames and boxes 0-based."""
+
+    header = ",".join(COLUMNS) + "\n"
+
+    def row(self, frame: Frame, id: int, result: TrackResult) -> str:
+        return ",".join(str(value) for value in _values(frame, id, result)) + "\n"
+
+
+class JsonLinesSink(TextSink):
+    """One JSON object per target and frame, with the columns of the CSV as keys."""
+
+    def row(self, frame: Frame, id: int, result: TrackResult) -> str:
+        return json.dumps(dict(zip(COLUMNS, _values(frame, id, result), strict=True))) + "\n"
+
+
+class MotSink(TextSink):
+    """MOTChallenge text: ``frame, id, x, y, w, h, score, -1, -1, -1``; frames and boxes 1-based.
+
+    The format has no state, so a LOST target, whose box is not an observation, is left out.
+    """
+
+    def row(self, frame: Frame, id: int, result: TrackResult) -> str | None:
+        if result.state is TrackState.LOST:
+            return None
+        x, y, w, h = (round(float(value), 3) for value in to_mot(result.box))
+        return f"{frame.index + 1},{id},{x},{y},{w},{h},{round(result.score, 4)},-1,-1,-1\n"
+
+
+def open_results(path: str | os.PathLike[str], overwrite: bool = False) -> TextSink:
+    """The sink for `path` by its suffix: ``.csv``, ``.jsonl`` or ``.txt`` (MOTChallenge). Enter it to open the file.
+
+    Raises:
+        SinkError: another suffix, or as in `Sink`.
+    """
+    kinds: dict[str, type[TextSink]] = {".csv": CsvSink, ".jsonl": JsonLinesSink, ".txt": MotSink}
+    kind = kinds.get(Path(path).suffix.lower())
+    if kind is None:
+        raise SinkError(f"{path}: results are written as .csv, .jsonl or .txt (MOTChallenge)")
+    return kind(path, overwrite)
+
+
+class VideoSink(Sink):
+    """A video with the results drawn in.
+
+    Frames that change size are scaled to fit the size of the first and padded with black.
+
+    Args:
+        path: ``.mp4``, ``.avi`` or ``.mkv``.
+        fps: frames per second, or ``None`` for 25.
+        overwrite: replace an existing file.
+
+    Raises:
+        SinkError: another suffix, or as in `Sink`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fps: float | None = None, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite)
+        if self.path.suffix.lower() not in VIDEO_CODECS:
+            raise SinkError(f"{self.path}: video is written as {', '.join(VIDEO_CODECS)}")
+        self.fps = fps or 25.0
+        self.frames = 0
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def write(self, frame: Frame, results: Mapping[int, TrackResult]) -> None:
+        if self._writer is None:
+            self._writer = self._open(frame.image)
+        self._writer.write(letterbox(draw(frame.image, results), *self._size))
+        self.frames += 1
+
+    def _open(self, image: Image) -> cv2.VideoWriter:
+        self._size = (image.shape[1], image.shape[0])
+        code = cv2.VideoWriter.fourcc(*VIDEO_CODECS[self.path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self.path), code, self.fps, self._size)
+        if not writer.isOpened():
+            raise SinkError(f"{self.path} cannot be written as video")
+        return writer
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+
+def letterbox(image: Image, width: int, height: int) -> Image:
+    """`image` scaled to fit into `width` x `height` with its shape kept, centred on black."""
+    if image.shape[:2] == (height, width):
+        return image
+    scale = min(width / image.shape[1], height / image.shape[0])
+    w, h = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    x, y = (width - w) // 2, (height - h) // 2
+    canvas[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    return canvas
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One row of a results file, converted to the project's conventions (frame and box 0-based).
+
+    `time` and `state` are None for MOTChallenge text, which has neither.
+    """
+
+    frame: int
+    time: float | None
+    id: int
+    box: Box
+    score: float
+    state: TrackState | None
+
+
+def read_results(path: str | os.PathLike[str]) -> list[ResultRow]:
+    """Read back what a text sink wrote, the format chosen by the suffix.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another suffix, or a malformed row; the message names the file and the line.
+    """
+    path = Path(path)
+    parsers = {".csv": _from_csv, ".jsonl": _from_json, ".txt": _from_mot}
+    parse = parsers.get(path.suffix.lower())
+    if parse is None:
+        raise ValueError(f"{path}: results are read from .csv, .jsonl or .txt (MOTChallenge)")
+    rows = []
+    lines = path.read_text().splitlines()
+    if parse is _from_csv and (not lines or lines[0] != ",".join(COLUMNS)):
+        raise ValueError(f"{path}: line 1 is not {','.join(COLUMNS)}")
+    for number, line in enumerate(lines, 1):
+        if parse is _from_csv and number == 1:
+            continue
+        try:
+            rows.append(parse(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: line {number} is not a result: {error}") from error
+    return rows
+
+
+def _values(frame: Frame, id: int, result: TrackResult) -> tuple[int | float | str, ...]:
+    """What CSV and JSON lines hold, in the order of `COLUMNS`, rounded to what is meaningful."""
+    box = (round(float(value), 3) for value in result.box)
+    return (frame.index, round(frame.timestamp, 6), id, *box, round(result.score, 4), result.state.value)
+
+
+def _from_csv(line: str) -> ResultRow:
+    values = next(csv.reader([line]))
+    return _from_columns(dict(zip(COLUMNS, values, strict=True)))
+
+
+def _from_json(line: str) -> ResultRow:
+    return _from_columns(json.loads(line))
+
+
+def _from_columns(row: Mapping[str, str | float]) -> ResultRow:
+    box = tuple(float(row[key]) for key in "xywh")
+    return ResultRow(
+        int(row["frame"]),
+        float(row["time"]),
+        int(row["id"]),
+        box,  # type: ignore[arg-type]  # four keys, four floats
+        float(row["score"]),
+        TrackState(row["state"]),
+    )
+
+
+def _from_mot(line: str) -> ResultRow:
+    frame, id, *numbers = line.split(",")
+    x, y, w, h, score = (float(number) for number in numbers[:5])
+    left, top, width, height = (float(value) for value in from_mot((x, y, w, h)))
+    return ResultRow(int(frame) - 1, None, int(id), (left, top, width, height), score, None)
