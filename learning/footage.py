@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -132,7 +133,7 @@ class Footage:
         fresh.replace(folder / PIXELS)
         np.savez(folder / INDEX, **self._index())
 
-    def _index(self) -> dict[str, NDArray]:
+    def _index(self) -> dict[str, Any]:
         tracks = self.tracks
         return {
             "format": np.array(FORMAT),

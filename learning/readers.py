@@ -77,7 +77,7 @@ def usable(boxes: NDArray[np.float64], image: Image, smallest: float) -> NDArray
     and a shorter one of at least half of it: (n,) bool.
     """
     height, width = image.shape[:2]
-    finite = np.isfinite(boxes).all(1)
+    finite: NDArray[np.bool_] = np.isfinite(boxes).all(axis=1)
     x, y, w, h = np.where(finite[:, None], boxes, 0).T
     inside = np.clip(np.minimum(x + w, width) - np.maximum(x, 0), 0, None)
     inside = inside * np.clip(np.minimum(y + h, height) - np.maximum(y, 0), 0, None)

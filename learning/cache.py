@@ -1,0 +1,67 @@
+"""Build the cache that a training run opens: research data and synthetic clips in one store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from learning.footage import Footage
+from learning.readers import DAVIS_LEFT_OUT, HOLDOUT, LONGEST_SIDE, load_shared, read_images
+from learning.synthetic import Cutout, compose_footage, read_cutouts
+
+log = logging.getLogger(__name__)
+
+
+def shared_cutouts(root: str | Path) -> list[Cutout]:
+    """Every cut-out that the masks and polygons of the research data give; of videos every sixth frame.
+
+    Raises:
+        FileNotFoundError: a part of the data is missing.
+    """
+    root = Path(root)
+    cutouts = [cutout for name in ("ecssd", "coco256", "pennfudan") for cutout in read_cutouts(root / name)]
+    return cutouts + read_cutouts(root / "davis", DAVIS_LEFT_OUT, stride=6)
+
+
+def build_cache(
+    shared_root: str | Path,
+    out: str | Path,
+    clips: int = 800,
+    holdout: Iterable[str] = HOLDOUT,
+    frames: int = 6,
+    seed: int = 0,
+    longest_side: int = LONGEST_SIDE,
+    extra: Iterable[Footage] = (),
+) -> Footage:
+    """Read all training footage, compose synthetic clips, save both to `out` and open it.
+
+    Args:
+        shared_root: the research data, e.g. ``../shared/data``.
+        out: folder of the cache; an older one in it is replaced.
+        clips: number of synthetic clips; 0 makes none.
+        holdout: names of sequences to keep out of training.
+        frames: frames of each synthetic clip.
+        seed: of the synthetic clips.
+        longest_side: longer images are scaled down to it.
+        extra: footage of the user's own to put in as well, e.g. what ``read_got10k`` or ``read_coco`` returned.
+
+    Returns:
+        the saved footage, mapped from the file.
+
+    Raises:
+        FileNotFoundError: a part of the data is missing.
+        ValueError: a part of it is damaged.
+        OSError: `out` cannot be written.
+    """
+    root = Path(shared_root)
+    footage = load_shared(root, holdout, longest_side)
+    for more in extra:
+        footage.merge(more)
+    if clips:
+        backgrounds = [read_images(root / name, longest_side) for name in ("images/bsds", "coco256/images")]
+        images = [image for background in backgrounds for image in background.images]
+        footage.merge(compose_footage(shared_cutouts(root), images, clips, seed, frames))
+    footage.save(out)
+    log.info("%s: %s", out, footage.summary())
+    return Footage.load(out)
