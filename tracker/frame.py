@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+NOMINAL_FPS = 25.0  # of frames that come without a rate of their own
 
 _ACCEPTED = "accepted are HxW, HxWx1, HxWx3 (BGR) and HxWx4 (BGRA) arrays of uint8, uint16, float in [0, 1] or bool"
 

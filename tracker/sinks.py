@@ -10,9 +10,10 @@ moment.
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,12 +26,13 @@ import cv2
 import numpy as np
 
 from tracker.box import from_mot, to_mot
-from tracker.frame import Frame, Image
+from tracker.frame import NOMINAL_FPS, Frame, Image
 from tracker.overlay import draw
 from tracker.result import Box, TrackResult, TrackState
 
 COLUMNS = ("frame", "time", "id", "x", "y", "w", "h", "score", "state")
 VIDEO_CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+DISK_RESERVE = 16 * 2**20  # bytes that a video leaves free: the encoder's buffer and the container's index
 
 
 class SinkError(OSError):
@@ -99,7 +101,11 @@ class TextSink(Sink):
             self._file = open(self.path, "wb", buffering=0)  # unbuffered: a killed process loses nothing
         except OSError as error:
             raise SinkError(f"{self.path} cannot be written: {error.strerror}") from error
-        self._append(self.header)
+        try:
+            self._append(self.header)
+        except SinkError:
+            self.close()
+            raise
         return self
 
     def write(self, frame: Frame, results: Mapping[int, TrackResult]) -> None:
@@ -158,8 +164,8 @@ class MotSink(TextSink):
     def row(self, frame: Frame, id: int, result: TrackResult) -> str | None:
         if result.state is TrackState.LOST:
             return None
-        x, y, w, h = (round(float(value), 3) for value in to_mot(result.box))
-        return f"{frame.index + 1},{id},{x},{y},{w},{h},{round(result.score, 4)},-1,-1,-1\n"
+        x, y, w, h = (_rounded(value, 3) for value in to_mot(result.box))
+        return f"{frame.index + 1},{id},{x},{y},{w},{h},{_rounded(result.score, 4)},-1,-1,-1\n"
 
 
 def open_results(path: str | os.PathLike[str], overwrite: bool = False) -> TextSink:
@@ -176,49 +182,94 @@ def open_results(path: str | os.PathLike[str], overwrite: bool = False) -> TextS
 
 
 class VideoSink(Sink):
-    """A video with the results drawn in.
+    """A video with the results drawn in by `tracker.overlay.draw`. `frames` counts those written.
 
-    Frames that change size are scaled to fit the size of the first and padded with black.
+    Frames that change size are scaled to fit the size of the first and padded with black. The container's index is
+    written last, so the sink stops while there is still room for it on the disk, and checks the file after closing.
 
     Args:
-        path: ``.mp4``, ``.avi`` or ``.mkv``.
-        fps: frames per second, or ``None`` for 25.
+        path: ``.mp4`` or ``.mkv`` (MPEG-4), or ``.avi`` (Motion JPEG). Of these, ``.mkv`` stays readable when the
+            process is killed.
+        fps: frames per second; ``None`` stands for 25.
         overwrite: replace an existing file.
 
     Raises:
-        SinkError: another suffix, or as in `Sink`.
+        SinkError: another suffix, or as in `Sink`. On entering: the file cannot be written. On the first frame: no
+            encoder. On any frame: the disk is nearly full. On leaving: no frame was written, or the file is incomplete.
+        ValueError: `fps` is not a positive number.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float | None = None, overwrite: bool = False) -> None:
         super().__init__(path, overwrite)
         if self.path.suffix.lower() not in VIDEO_CODECS:
             raise SinkError(f"{self.path}: video is written as {', '.join(VIDEO_CODECS)}")
-        self.fps = fps or 25.0
+        if fps is not None and not 0 < fps < math.inf:
+            raise ValueError(f"fps must be positive, or None for {NOMINAL_FPS:g}, got {fps}")
+        self.fps = fps or NOMINAL_FPS
         self.frames = 0
+        self._entered = False
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
 
     def __enter__(self) -> VideoSink:
+        try:
+            self.path.open("wb").close()  # OpenCV would only say that it failed, not why
+        except OSError as error:
+            raise SinkError(f"{self.path} cannot be written: {error.strerror}") from error
+        self._entered = True
         return self
 
     def write(self, frame: Frame, results: Mapping[int, TrackResult]) -> None:
+        if not self._entered:
+            raise SinkError(f"{self.path} is not open; use the sink in a with statement")
+        if shutil.disk_usage(self.path.parent).free < DISK_RESERVE:
+            self.close()
+            raise SinkError(f"{self.path}: the disk is nearly full; {self.frames} frames are safely there")
         if self._writer is None:
             self._writer = self._open(frame.image)
         self._writer.write(letterbox(draw(frame.image, results), *self._size))
         self.frames += 1
 
+    def close(self) -> None:
+        self._entered = False
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        readable = _count_frames(self.path)
+        if readable < self.frames - 2:  # containers that estimate their length may be off by a frame or two
+            raise SinkError(f"{self.path} is incomplete: {readable} of {self.frames} frames; is the disk full?")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except SinkError:
+            if error is None:  # what ended the block comes first: an interrupt stays an interrupt
+                raise
+        if self.frames == 0:
+            self.path.unlink(missing_ok=True)  # an empty file is not a video
+            if error is None:
+                raise SinkError(f"{self.path}: no frame was written")
+
     def _open(self, image: Image) -> cv2.VideoWriter:
         self._size = (image.shape[1], image.shape[0])
-        code = cv2.VideoWriter.fourcc(*VIDEO_CODECS[self.path.suffix.lower()])
-        writer = cv2.VideoWriter(str(self.path), code, self.fps, self._size)
+        codec = VIDEO_CODECS[self.path.suffix.lower()]
+        writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), self.fps, self._size)
         if not writer.isOpened():
-            raise SinkError(f"{self.path} cannot be written as video")
+            width, height = self._size
+            raise SinkError(f"{self.path}: OpenCV cannot encode {width}x{height} {codec} at {self.fps:g} fps")
         return writer
 
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+
+def _count_frames(path: Path) -> int:
+    """The frames that a video's header promises; 0 where it cannot be opened."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        return max(0, round(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    finally:
+        capture.release()
 
 
 def letterbox(image: Image, width: int, height: int) -> Image:
@@ -256,33 +307,35 @@ def read_results(path: str | os.PathLike[str]) -> list[ResultRow]:
         ValueError: another suffix, or a malformed row; the message names the file and the line.
     """
     path = Path(path)
-    parsers = {".csv": _from_csv, ".jsonl": _from_json, ".txt": _from_mot}
-    parse = parsers.get(path.suffix.lower())
+    parse = {".csv": _from_csv, ".jsonl": _from_json, ".txt": _from_mot}.get(path.suffix.lower())
     if parse is None:
         raise ValueError(f"{path}: results are read from .csv, .jsonl or .txt (MOTChallenge)")
-    rows = []
-    lines = path.read_text().splitlines()
-    if parse is _from_csv and (not lines or lines[0] != ",".join(COLUMNS)):
+    lines = list(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
+    if parse is _from_csv and (not lines or lines.pop(0)[1] + "\n" != CsvSink.header):
         raise ValueError(f"{path}: line 1 is not {','.join(COLUMNS)}")
-    for number, line in enumerate(lines, 1):
-        if parse is _from_csv and number == 1:
-            continue
+    rows = []
+    for number, line in lines:
         try:
             rows.append(parse(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except KeyError as error:
+            raise ValueError(f"{path}: line {number} has no {error}") from error
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: line {number} is not a result: {error}") from error
     return rows
 
 
 def _values(frame: Frame, id: int, result: TrackResult) -> tuple[int | float | str, ...]:
-    """What CSV and JSON lines hold, in the order of `COLUMNS`, rounded to what is meaningful."""
-    box = (round(float(value), 3) for value in result.box)
-    return (frame.index, round(frame.timestamp, 6), id, *box, round(result.score, 4), result.state.value)
+    """What CSV and JSON lines hold, in the order of `COLUMNS`: pixels to 1/1000, seconds to 1e-6, scores to 1e-4."""
+    box = (_rounded(value, 3) for value in result.box)
+    return (frame.index, _rounded(frame.timestamp, 6), id, *box, _rounded(result.score, 4), result.state.value)
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(float(value), digits) + 0.0  # float() for numpy's scalars; adding 0 turns -0.0 into 0.0
 
 
 def _from_csv(line: str) -> ResultRow:
-    values = next(csv.reader([line]))
-    return _from_columns(dict(zip(COLUMNS, values, strict=True)))
+    return _from_columns(dict(zip(COLUMNS, line.split(","), strict=True)))
 
 
 def _from_json(line: str) -> ResultRow:
@@ -290,19 +343,13 @@ def _from_json(line: str) -> ResultRow:
 
 
 def _from_columns(row: Mapping[str, str | float]) -> ResultRow:
-    box = tuple(float(row[key]) for key in "xywh")
-    return ResultRow(
-        int(row["frame"]),
-        float(row["time"]),
-        int(row["id"]),
-        box,  # type: ignore[arg-type]  # four keys, four floats
-        float(row["score"]),
-        TrackState(row["state"]),
-    )
+    x, y, w, h = (float(row[key]) for key in "xywh")
+    state = TrackState(row["state"])
+    return ResultRow(int(row["frame"]), float(row["time"]), int(row["id"]), (x, y, w, h), float(row["score"]), state)
 
 
 def _from_mot(line: str) -> ResultRow:
     frame, id, *numbers = line.split(",")
-    x, y, w, h, score = (float(number) for number in numbers[:5])
-    left, top, width, height = (float(value) for value in from_mot((x, y, w, h)))
-    return ResultRow(int(frame) - 1, None, int(id), (left, top, width, height), score, None)
+    *box, score = (float(number) for number in numbers[:5])
+    x, y, w, h = (float(value) for value in from_mot(box))
+    return ResultRow(int(frame) - 1, None, int(id), (x, y, w, h), score, None)

@@ -26,11 +26,10 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from tracker.frame import Frame, Image, to_bgr8
+from tracker.frame import NOMINAL_FPS, Frame, Image, to_bgr8
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 LOG_SUFFIXES = frozenset([".mcap", ".bag", ".db3"])
-NOMINAL_FPS = 25.0  # the clock of a source that has none of its own
 
 
 class SourceError(OSError):
@@ -171,7 +170,7 @@ class _Video(Source):
             warnings.warn(
                 f"{self.name} is truncated: {got} of its {self._expected} frames could be read",
                 SourceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
@@ -210,9 +209,10 @@ class _Stream(Source):
             raise SourceError(f"{name} cannot be opened")
         self._capture, self._timeout = capture, timeout
         self._changed = threading.Condition()
-        self._newest: tuple[int, float, Image] | None = None
+        self._newest: tuple[int, float, object] | None = None
         self._ended = False
         self._stalled = False
+        self._failure = ""
         self._closing = False
         super().__init__(name, start, max_frames, fps=_frame_rate(capture), count=None, live=True)
 
@@ -228,12 +228,14 @@ class _Stream(Source):
             self._closing = True
             thread.join(timeout=1.0)  # a thread stuck in a dead driver is left behind: it frees the device if it wakes
 
-    def _take(self) -> tuple[int, float, Image] | None:
+    def _take(self) -> tuple[int, float, object] | None:
         """Wait for the newest frame; None when the stream has ended."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: self._newest is not None or self._ended, self._timeout)
             if not arrived or (self._stalled and self._newest is None):
                 raise SourceError(f"no frame for {self._timeout:g} s from {self.name}")
+            if self._failure and self._newest is None:
+                raise SourceError(f"{self.name} failed: {self._failure}")
             newest, self._newest = self._newest, None
             return newest
 
@@ -251,6 +253,8 @@ class _Stream(Source):
                     self._newest = (index, time.monotonic() - opened, image)
                     self._changed.notify()
                 index += 1
+        except cv2.error as error:
+            self._failure = error.err
         finally:
             with self._changed:
                 self._stalled = time.monotonic() - began > 0.9 * self._timeout
@@ -278,7 +282,7 @@ def _open_url(url: str, timeout: float, start: int, max_frames: int | None) -> S
     capture = _open_capture(url, timeout)
     if not capture.isOpened():
         raise SourceError(f"{name} cannot be opened: no such stream, or no answer within {timeout:g} s")
-    is_file = not url.lower().startswith("rts") and _frame_count(capture) is not None
+    is_file = url.lower().startswith(("http", "ftp", "file")) and _frame_count(capture) is not None
     return (_Video if is_file else _Stream)(name, capture, timeout, start, max_frames)
 
 
@@ -287,7 +291,7 @@ def _open_path(text: str, timeout: float, start: int, max_frames: int | None) ->
     if path.is_dir():
         return _Images(text, _images_in(path), start, max_frames)
     if not path.exists():
-        if not glob.has_magic(text):
+        if not any(sign in text for sign in "*?["):
             raise SourceError(f"no such file or folder: {text}")
         return _Images(text, _images_matching(text), start, max_frames)
     suffix = path.suffix.lower()
