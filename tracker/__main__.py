@@ -1,0 +1,482 @@
+"""Track objects through a video from the command line: ``python -m tracker``, which is ``tools/track.py``.
+
+Heavy modules are imported where they are needed, so that help and refusals come at once. Everything is checked before
+the first byte is written: arguments, outputs, the video and its first frame, the boxes, the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from tracker.result import Box, TrackResult, TrackState
+
+if TYPE_CHECKING:
+    from tracker.frame import Frame
+    from tracker.multi import MultiTracker
+    from tracker.sources import Source
+    from tracker.viewers import Viewer
+
+DONE, REFUSED, INTERRUPTED = 0, 2, 130
+RUNTIMES = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".txt")
+
+EXAMPLES = """\
+examples:
+  %(prog)s --video clip.mp4
+      draw the box in a window and watch; also writes clip_tracked.mp4 and clip_tracked.csv here
+  %(prog)s --video clip.mp4 --box 120,80,64,48 --output out.mp4 --save out.csv
+      no display needed
+  %(prog)s --video 0 --show
+      the first camera
+  %(prog)s --video 'frames/*.jpg' --box 10,10,50,90 --box 200,40,50,80 --save out.txt
+      two targets, MOTChallenge text
+  %(prog)s --video rtsp://camera/stream --box boxes.json --max-frames 500 --json
+      boxes.json is [[x, y, w, h], ...]; the closing summary as JSON
+
+exit codes: 0 done; 2 wrong arguments, unreadable input, or results that can no longer be written (disk full);
+130 stopped by Ctrl-C or SIGTERM. Whatever was written until then is complete and readable.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(REFUSED, f"track: error: {message} (--help shows examples)\n")
+
+
+def program() -> str:
+    """How this command was started, to be typed again."""
+    started = sys.argv[0]
+    if os.path.basename(started) == "__main__.py":
+        return "python -m tracker"
+    return f"python {started}" if started.endswith(".py") else os.path.basename(started)
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog=program(),
+        description="Follow one or several objects through a video, from a box around each in the first frame.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--video", required=True, help="file, camera index, RTSP/HTTP URL, or folder or glob of images")
+    add(
+        "--box",
+        action="append",
+        type=parse_boxes,
+        metavar="X,Y,W,H|FILE.json",
+        help="the target in the first frame, 0-based pixels; repeat for several targets; "
+        "without it the boxes are drawn in a window",
+    )
+    add("--output", type=Path, metavar="VIDEO", help="write the video with the boxes drawn: .mp4, .avi or .mkv")
+    add("--save", type=Path, metavar="TABLE", help="write the boxes: .csv, .jsonl or .txt (MOTChallenge)")
+    add("--show", action="store_true", help="watch in a window (Space pauses, R draws the worst target again, Q quits)")
+    add("--weights", default="compact", metavar="NAME|PATH", help="trained model (default: %(default)s)")
+    add("--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
+    add("--threads", type=positive, metavar="N", help="CPU threads of the network (default: the runtime's own choice)")
+    add("--start", type=natural, default=0, metavar="N", help="frame to start at, 0-based (default: 0)")
+    add("--max-frames", type=positive, metavar="N", help="stop after N frames")
+    add("--overwrite", action="store_true", help="replace results that exist")
+    add("--json", action="store_true", help="print the closing summary as one JSON object")
+    return parser
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
+def parse_boxes(text: str) -> list[Box]:
+    """The boxes of one ``--box``: ``X,Y,W,H``, or a JSON file that holds ``[[x, y, w, h], ...]``."""
+    try:
+        rows = json.loads(Path(text).read_text("utf-8")) if text.endswith(".json") else [text.split(",")]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text}: {one_line(error)}") from error
+    if not (isinstance(rows, list) and rows and all(isinstance(row, list) and len(row) == 4 for row in rows)):
+        wanted = "[[x, y, w, h], ...]" if text.endswith(".json") else "X,Y,W,H"
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+    try:
+        boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in rows]
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"box must be four numbers: {text!r}: {error}") from error
+    for box in boxes:
+        if not all(map(math.isfinite, box)) or min(box[2:]) <= 0:
+            raise argparse.ArgumentTypeError(f"box must be finite with a positive width and height, got {box}")
+    return boxes
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Options, checked as far as that needs neither the video nor the weights; exits with 2 otherwise."""
+    parser = build_parser()
+    options = parser.parse_args(list(join_negative_boxes(argv)))
+    options.box = list(chain.from_iterable(options.box or []))
+    try:
+        check_output("--output", options.output, VIDEO_SUFFIXES, options)
+        check_output("--save", options.save, TABLE_SUFFIXES, options)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.weights.endswith(".safetensors") and not Path(options.weights).is_file():
+        parser.error(f"argument --weights: no such file: {options.weights}")
+    return options
+
+
+def join_negative_boxes(argv: Sequence[str]) -> Iterator[str]:
+    """``--box -5,10,20,30`` → ``--box=-5,10,20,30``: argparse takes the former for an option of that name."""
+    words = iter(argv)
+    for word in words:
+        following = next(words, None) if word == "--box" else None
+        if following is None:
+            yield word
+        elif re.match(r"-[\d.]", following):
+            yield f"{word}={following}"
+        else:
+            yield from (word, following)
+
+
+def check_output(option: str, path: Path | None, suffixes: tuple[str, ...], options: argparse.Namespace) -> None:
+    """Refuse a result path that cannot or must not be written.
+
+    Raises:
+        ValueError: unknown suffix, no such folder, not writable, exists already, or is the video itself.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"argument {option}: {path} must end in one of {' '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"argument {option}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"argument {option}: {path} is a folder")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"argument {option}: {path} cannot be written")
+    if path.exists() and os.path.exists(options.video) and path.samefile(options.video):
+        raise ValueError(f"argument {option}: {path} is the video itself")
+    if path.exists() and not options.overwrite:
+        raise ValueError(f"argument {option}: {path} exists already (--overwrite replaces it)")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is left once everything is checked: where frames come from, what follows them, where results go."""
+
+    source: Source
+    first: Frame
+    boxes: list[Box]
+    tracker: MultiTracker
+    output: Path | None
+    save: Path | None
+    show: bool
+    max_frames: int | None
+    overwrite: bool
+
+    @property
+    def length(self) -> int | None:
+        """Frames to expect, as far as known."""
+        return min((n for n in (self.source.length, self.max_frames) if n is not None), default=None)
+
+
+def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: ExitStack, command: str) -> Job:
+    """Open the video, load the weights and find the boxes; nothing is written.
+
+    Args:
+        options: from `parse`.
+        tracker: used instead of loading ``options.weights``.
+        stack: closes the video.
+        command: the command line as typed, to be shown with a box added.
+
+    Raises:
+        OSError, ValueError, RuntimeError, ImportError: whatever is wrong, in words for the user.
+    """
+    from tracker.box import validate_box
+    from tracker.sources import open_source
+    from tracker.viewers import display_problem, select_boxes
+
+    source = stack.enter_context(open_source(options.video, start=options.start))
+    boxes = [validate_box(box, *source.size) for box in options.box]
+    if options.show or not boxes:
+        refuse_without_display(options, display_problem(), command, source.size)
+    output, save, show = choose_results(options, source.name)
+    tracker = tracker or load_tracker(options)
+    first = next(source)
+    if source.live:
+        first = next(source, first)  # it was read when the weights were not loaded yet: the scene has moved on
+    if not boxes:
+        boxes = select_boxes(first.image)
+        if not boxes:
+            raise ValueError("no box was drawn, so there is nothing to track")
+    return Job(source, first, boxes, tracker, output, save, show, options.max_frames, options.overwrite)
+
+
+def refuse_without_display(
+    options: argparse.Namespace, problem: str | None, command: str, size: tuple[int, int]
+) -> None:
+    if problem is None:
+        return
+    if options.box:
+        raise ValueError(f"--show cannot open a window: {problem}")
+    raise ValueError(
+        f"the target's box cannot be drawn: {problem}; give it in pixels of the first frame "
+        f"({size[0]}x{size[1]}): {command} --box X,Y,W,H"
+    )
+
+
+def choose_results(options: argparse.Namespace, name: str) -> tuple[Path | None, Path | None, bool]:
+    """(video, table, window): as asked; by default both files here, and the window if the box is drawn in one."""
+    if options.output or options.save or options.show:
+        return options.output, options.save, options.show
+    path = Path(urlsplit(name).path if "://" in name else name)
+    stem = re.sub(r"[^\w-]+", "-", path.stem).strip("-") or "video"
+    output, save = Path(f"{stem}_tracked.mp4"), Path(f"{stem}_tracked.csv")
+    check_output("--output", output, VIDEO_SUFFIXES, options)
+    check_output("--save", save, TABLE_SUFFIXES, options)
+    return output, save, not options.box
+
+
+def load_tracker(options: argparse.Namespace) -> MultiTracker:
+    from tracker.multi import MultiTracker
+
+    return MultiTracker.from_pretrained(
+        options.weights, runtime=options.runtime, device=options.device, threads=options.threads
+    )
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM as KeyboardInterrupt, but never in the middle of a frame's results or while files close.
+
+    A context manager that takes the signals over and gives them back.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self._held = self._pending = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no signal handlers
+            self._previous = {number: signal.signal(number, self._arrived) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if self._held:
+            self._pending = True
+        else:
+            self.hold()  # a second Ctrl-C must not spoil the files that the first one makes us close
+            raise KeyboardInterrupt
+
+    def hold(self) -> None:
+        """From now on signals wait: the files are about to be closed."""
+        self._held = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Signals wait until the block is over."""
+        self._held = True
+        yield
+        self._held = False
+        if self._pending:
+            self.hold()
+            raise KeyboardInterrupt
+
+
+@dataclass
+class Tally:
+    """Counts for the closing line."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    states: Counter[TrackState] = field(default_factory=Counter)
+
+    def add(self, results: dict[int, TrackResult]) -> None:
+        self.frames += 1
+        self.seconds += max((result.elapsed for result in results.values()), default=0.0)  # targets share one batch
+        self.states.update(result.state for result in results.values())
+
+    def share(self, state: TrackState) -> float:
+        """Share of all results in this state, in [0, 1]."""
+        return self.states[state] / max(1, self.states.total())
+
+    @property
+    def fps(self) -> float:
+        """Frames over the seconds spent in the tracker, N/Σt; 0 before anything was measured."""
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+def follow(job: Job) -> Iterator[tuple[Frame, dict[int, TrackResult]]]:
+    """Every frame with the results of all targets by id, the initial frame included."""
+    for box in job.boxes:
+        job.tracker.add(job.first.image, box)
+    yield job.first, dict(job.tracker.results)
+    for frame in islice(job.source, None if job.max_frames is None else job.max_frames - 1):
+        yield frame, job.tracker.update(frame.image, frame.timestamp)
+
+
+def track(job: Job, interrupts: Interrupts, tally: Tally) -> None:
+    """Follow the targets to the end of the video, or until the window is closed.
+
+    Raises:
+        OSError: the source failed, or results could not be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; all results are complete.
+    """
+    from tqdm import tqdm
+
+    from tracker.overlay import draw
+    from tracker.sinks import VideoSink, open_results
+    from tracker.viewers import Viewer
+
+    with ExitStack() as stack:
+        sinks: list[Any] = []
+        if job.output:
+            sinks.append(stack.enter_context(VideoSink(job.output, job.source.fps, overwrite=job.overwrite)))
+        if job.save:
+            sinks.append(stack.enter_context(open_results(job.save, overwrite=job.overwrite)))
+        viewer = None
+        if job.show:
+            title = f"{job.source.name}  (Space: pause, R: draw again, Q: quit)"
+            viewer = stack.enter_context(Viewer(title, None if job.source.live else job.source.fps))
+        bar = stack.enter_context(tqdm(total=job.length, unit=" frames", disable=not sys.stderr.isatty()))
+        stack.callback(interrupts.hold)  # entered last, so left first: files close undisturbed
+        for frame, results in follow(job):
+            watching = True
+            if viewer:
+                watching, results = watch(viewer, frame, results, job.tracker, draw(frame.image, results))
+            with interrupts.held():
+                for sink in sinks:
+                    sink.write(frame, results)
+                tally.add(results)
+            bar.set_postfix_str(describe(results), refresh=False)
+            bar.update()
+            if not watching:
+                break
+
+
+def watch(
+    viewer: Viewer, frame: Frame, results: dict[int, TrackResult], tracker: MultiTracker, picture: Any
+) -> tuple[bool, dict[int, TrackResult]]:
+    """Show a frame and do what the user asks: (go on?, results, with the worst target drawn again if so wished)."""
+    from tracker.viewers import Command, select_boxes
+
+    command = viewer.show(picture)
+    if command is Command.RESELECT:
+        worst = min(results, key=lambda target: results[target].score)
+        viewer.close()
+        if boxes := select_boxes(frame.image, f"Draw target {worst} again"):
+            tracker.remove(worst)
+            tracker.add(frame.image, boxes[0], worst)
+            results = {**results, worst: tracker.results[worst]}
+    return command is not Command.QUIT, results
+
+
+def describe(results: dict[int, TrackResult]) -> str:
+    """The state of one target, or how many are in each state."""
+    if len(results) == 1:
+        (result,) = results.values()
+        return f"{result.state.value} {result.score:.2f}"
+    counts = Counter(result.state.value for result in results.values())
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def summarize(job: Job, tally: Tally, stopped: str | None) -> dict[str, Any]:
+    """The closing summary: what ``--json`` prints."""
+    return {
+        "video": job.source.name,
+        "frames": tally.frames,
+        "targets": len(job.boxes),
+        "fps": round(tally.fps, 2),
+        **{state.value: round(tally.share(state), 4) for state in TrackState},
+        "output": str(job.output) if job.output else None,
+        "save": str(job.save) if job.save else None,
+        "stopped": stopped,
+    }
+
+
+def closing_line(summary: dict[str, Any]) -> str:
+    shares = ", ".join(f"{100 * summary[state.value]:.0f} % {state.value}" for state in TrackState)
+    files = " and ".join(path for path in (summary["output"], summary["save"]) if path)
+    return (
+        ("interrupted: " if summary["stopped"] == "interrupted" else "")
+        + f"{summary['frames']} frames at {summary['fps']:.1f} frames/s, {shares}"
+        + (f"; results in {files}" if files else "")
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line, with the file it is about."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split()) or type(error).__name__
+
+
+def warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    print(f"track: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: arguments without the program's name; ``None`` for those of the process.
+        tracker: used instead of loading the weights.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    options = parse(argv)
+    tally, stopped, code = Tally(), None, DONE
+    with warnings.catch_warnings(), Interrupts() as interrupts, ExitStack() as stack:
+        warnings.showwarning = warn
+        try:
+            job = prepare(options, tracker, stack, f"{program()} {shlex.join(argv)}")
+        except KeyboardInterrupt:
+            print("track: interrupted before the first frame; nothing was written", file=sys.stderr)
+            return INTERRUPTED
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            print(f"track: error: {one_line(error)}", file=sys.stderr)
+            return REFUSED
+        try:
+            track(job, interrupts, tally)
+        except KeyboardInterrupt:
+            stopped, code = "interrupted", INTERRUPTED
+        except OSError as error:
+            stopped, code = one_line(error), REFUSED
+            print(f"track: error: {stopped}", file=sys.stderr)
+    summary = summarize(job, tally, stopped)
+    print(json.dumps(summary) if options.json else closing_line(summary))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
