@@ -1,0 +1,129 @@
+"""What the tracker's networks are trained to minimise.
+
+All functions take the response of a batch of true pairs (exemplar and search region of one target) and, as negatives,
+the response of the same search regions to the exemplars of other targets.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cell_centres(cells: int, stride: int, size: int, device: torch.device | str = "cpu") -> Tensor:
+    """(cells,) coordinates of the response's cells in pixels of the search crop; the middle cell is the middle."""
+    return size / 2 + (torch.arange(cells, device=device) - (cells - 1) / 2) * stride
+
+
+def giou(distances: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Overlap of boxes given by their distances to the four sides from common points.
+
+    Args:
+        distances: (n, 4) predicted left, top, right, bottom.
+        target: (n, 4) true ones, all positive.
+
+    Returns:
+        (n,) intersection over union and (n,) generalised IoU (Rezatofighi et al. 2019), in [−1, 1].
+    """
+    shared = torch.minimum(distances, target)
+    hull = torch.maximum(distances, target)
+    intersection = (shared[:, 0] + shared[:, 2]).clamp(min=0) * (shared[:, 1] + shared[:, 3]).clamp(min=0)
+    enclosing = (hull[:, 0] + hull[:, 2]) * (hull[:, 1] + hull[:, 3])
+    areas = [(box[:, 0] + box[:, 2]) * (box[:, 1] + box[:, 3]) for box in (distances, target)]
+    union = areas[0] + areas[1] - intersection
+    iou = intersection / union.clamp(min=1e-6)
+    return iou, iou - (enclosing - union) / enclosing.clamp(min=1e-6)
+
+
+def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
+    """Quality focal loss (Li et al. 2020, equation 3, β = 2): cross-entropy to a soft label, weighted by the error.
+
+    Args:
+        logits: any shape.
+        quality: labels of the same shape in [0, 1].
+
+    Returns:
+        The loss of each element.
+    """
+    error = (logits.detach().sigmoid() - quality) ** 2
+    return error * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+
+
+def box_loss(
+    response: Tensor, boxes: Tensor, others: Tensor, other_valid: Tensor, stride: int, size: int
+) -> dict[str, Tensor]:
+    """Classification by quality focal loss, regression by GIoU.
+
+    Cells in the inner ellipse of the target (half its axes) are positive, labelled with the overlap of the box that
+    they predict, so that the score of a cell is the overlap to expect (Li et al. 2020); cells between the inner and
+    the full ellipse do not count; all others, and all cells of the negative pairs, are background.
+
+    Args:
+        response: (n, 5, R, R) of the true pairs (`tracker.correlation.BoxHead.search`).
+        boxes: (n, 4) targets ``(x, y, w, h)`` in pixels of the search crop.
+        others: (n, 1, R, R) or wider: the negative pairs' response, channel 0 used.
+        other_valid: (n,) bool, False where a negative pair may show the same object.
+        stride: pixels between cells.
+        size: side of the search crop in pixels.
+
+    Returns:
+        "loss", and for the log "positive", "negative", "giou", "iou".
+    """
+    centres = cell_centres(response.shape[-1], stride, size, response.device)
+    x, y, w, h = (value[:, None, None] for value in boxes.unbind(1))
+    across, down = centres[None, None, :] - x, centres[None, :, None] - y  # from the left and the top side
+    sides = torch.stack(torch.broadcast_tensors(across, down, w - across, h - down), dim=-1)
+    radius = ((across / w - 0.5) * 2) ** 2 + ((down / h - 0.5) * 2) ** 2
+    reach = stride / 2  # a small target owns at least the cell its centre falls in
+    nearest = ((across - w / 2).abs() <= reach) & ((down - h / 2).abs() <= reach)
+    inside = (sides > 0).all(-1)
+    positive = ((radius <= 0.25) | nearest) & inside
+    ignored = (radius <= 1) & ~positive
+
+    iou, generalised = giou(response[:, 1:].permute(0, 2, 3, 1)[positive], sides[positive])
+    quality = torch.zeros_like(response[:, 0])
+    quality[positive] = iou.detach()
+    count = positive.sum().clamp(min=1)
+    focal = quality_focal(response[:, 0], quality)
+    positives = focal[positive].sum() / count
+    negatives = focal[~positive & ~ignored].sum() / count
+    mismatched = quality_focal(others[:, 0], torch.zeros_like(others[:, 0]))[other_valid].sum() / count
+    regression = (1 - generalised).sum() / count
+    return {
+        "loss": positives + negatives + mismatched + regression,
+        "positive": positives.detach(),
+        "negative": (negatives + mismatched).detach(),
+        "giou": regression.detach(),
+        "iou": iou.detach().mean() if iou.numel() else iou.new_zeros(()),
+    }
+
+
+def logistic_loss(
+    response: Tensor, boxes: Tensor, others: Tensor, other_valid: Tensor, stride: int, size: int, radius: float = 16.0
+) -> dict[str, Tensor]:
+    """SiamFC's logistic loss (Bertinetto et al. 2016, equations 3 and 4), positives and negatives weighing one half.
+
+    A cell is positive within `radius` pixels (Manhattan distance, as SiamDW's code has it) of the target's centre.
+
+    Args: see `box_loss`; the response has one channel.
+
+    Returns:
+        "loss", and for the log "positive", "negative".
+    """
+    centres = cell_centres(response.shape[-1], stride, size, response.device)
+    middle = boxes[:, :2] + boxes[:, 2:] / 2
+    distance = (centres[None, None, :] - middle[:, 0, None, None]).abs()
+    distance = distance + (centres[None, :, None] - middle[:, 1, None, None]).abs()
+    positive = distance <= radius
+    logits = response[:, 0]
+    loss = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
+    positives = loss[positive].sum() / positive.sum().clamp(min=1)
+    negatives = loss[~positive].mean()
+    mismatched = F.softplus(others[:, 0])[other_valid]
+    mismatched = mismatched.mean() if mismatched.numel() else logits.new_zeros(())
+    return {
+        "loss": 0.5 * positives + 0.25 * (negatives + mismatched),
+        "positive": positives.detach(),
+        "negative": (0.5 * (negatives + mismatched)).detach(),
+    }

@@ -1,0 +1,233 @@
+"""Training of the tracker's networks, run by Lightning.
+
+Lightning supplies device, precision, several processes, checkpoints, resuming and logging; what is here is what the
+paper would state: the data, the loss, the schedule.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from learning.augment import augment_pairs
+from learning.crops import Cropper
+from learning.footage import Footage
+from learning.losses import box_loss, logistic_loss
+from learning.pairs import PairBatch, PairBatches, PairConfig
+from tracker.network import ModelCard, SiameseNetwork
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Attributes:
+        card: what the network is.
+        pairs: length of the training in pairs.
+        batch_size: pairs a step.
+        learning_rate: its peak (see `learning_rate_at`).
+        weight_decay: of AdamW.
+        search_size: side of the search crop in training; a smaller one than the card's saves time and loses nothing
+            but cells, as nothing in the network is padded.
+        data: how pairs are drawn.
+        batches_per_epoch: an epoch is no more than the interval of checkpoints.
+    """
+
+    card: ModelCard
+    pairs: int
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    search_size: int = 255
+    data: PairConfig = PairConfig()
+    batches_per_epoch: int = 250
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return math.ceil(self.pairs / self.batch_size)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Share of the peak learning rate: warm-up over 2 %, a plateau, a linear fall to 1 % over the last 40 %.
+
+        On the plateau nothing depends on the end, so a run can be resumed with another length until the fall begins.
+        """
+        progress = step / self.steps
+        return min((step + 1) / max(0.02 * self.steps, 1), 1.0, max((1 - progress) / 0.4, 0.01))
+
+
+RECIPES = {
+    "compact": Recipe(
+        ModelCard("compact", "box", mean=114.0, scale=1 / 64, licence="research use only"), pairs=400_000
+    ),
+    "ciresnet22": Recipe(
+        ModelCard("ciresnet22", "siamfc", mean=114.0, scale=1 / 64, licence="research use only"),
+        pairs=25_000,
+        batch_size=16,
+        learning_rate=1e-3,
+        search_size=191,
+        data=PairConfig(shift=28.0),
+    ),
+}
+
+
+class PairData(L.LightningDataModule):
+    """Batches of pairs; each epoch and process has a seed of its own, so that a resumed run repeats nothing."""
+
+    def __init__(self, footage: Footage, recipe: Recipe, seed: int = 0) -> None:
+        super().__init__()
+        self.footage, self.recipe, self.seed = footage, recipe, seed
+
+    def train_dataloader(self) -> DataLoader:
+        """One epoch. Only indices and maps come from here: they are cheap, so there is no worker process."""
+        assert self.trainer is not None
+        card, recipe = self.recipe.card, self.recipe
+        seed = (self.seed, self.trainer.current_epoch, self.trainer.global_rank)
+        batches = PairBatches(
+            self.footage,
+            recipe.batch_size,
+            recipe.batches_per_epoch,
+            seed,
+            card.exemplar_size,
+            recipe.search_size,
+            recipe.data,
+        )
+        return DataLoader(batches, batch_size=None)
+
+
+class SiameseTraining(L.LightningModule):
+    """One step: crop and augment on the device, compare each exemplar with its own and with a foreign search region."""
+
+    def __init__(self, recipe: Recipe, footage: Footage, seed: int = 0, compiled: bool = False) -> None:
+        super().__init__()
+        self.recipe, self.footage, self.seed = recipe, footage, seed
+        self.network = SiameseNetwork(recipe.card).to(memory_format=torch.channels_last)
+        if compiled:
+            self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
+        self.loss = box_loss if recipe.card.head == "box" else logistic_loss
+
+    def on_fit_start(self) -> None:
+        """Put the images where the crops are wanted."""
+        self.cropper = Cropper(self.footage.images, self.device)
+        self.noise = torch.Generator(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Augment each epoch by a seed of its own."""
+        self.noise.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) & 0xFFFFFFFF)
+
+    def transfer_batch_to_device(self, batch: PairBatch, device: torch.device, dataloader_idx: int) -> PairBatch:
+        """Descriptions stay where they are; the cropper takes what it needs to the device."""
+        return batch
+
+    def training_step(self, batch: PairBatch, index: int) -> Tensor:
+        """Losses of a batch."""
+        card, size = self.recipe.card, self.recipe.search_size
+        boxes = batch.boxes.to(self.device)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            exemplars = self.cropper(batch.exemplar_images, batch.exemplar_maps, batch.exemplar_borders, 127)
+            searches = self.cropper(batch.search_images, batch.search_maps, batch.search_borders, size)
+            exemplars, searches = augment_pairs(exemplars, searches, boxes, self.noise)
+        kernels = self.network.template(exemplars)
+        features = self.network.features(searches)
+        response = self.network.head.search(features, kernels)
+        others = self.network.head.search(features, kernels.roll(1, 0))
+        foreign = (batch.identities != batch.identities.roll(1, 0)).to(self.device)
+        parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
+        self.log_dict(parts, prog_bar=True)
+        return parts["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, without decay on norms, biases and scales."""
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        others = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": self.recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=self.recipe.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.learning_rate_at)
+        return [optimiser], [{"scheduler": schedule, "interval": "step"}]
+
+
+class Throughput(Callback):
+    """Logs pairs a second and the share of the time in which the step waited for its data."""
+
+    def __init__(self, batch_size: int, every: int = 50) -> None:
+        self.batch_size, self.every = batch_size, every
+        self.waited = self.seconds = 0.0
+        self.since = self.mark = time.perf_counter()
+
+    def on_train_start(self, *_: Any) -> None:
+        """Start the clock."""
+        self.waited, self.since = 0.0, time.perf_counter()
+        self.mark = self.since
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """The batch is here: what passed since the last step was waiting."""
+        self.waited += time.perf_counter() - self.mark
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Log every `every` steps."""
+        if trainer.global_step % self.every == 0:
+            elapsed = time.perf_counter() - self.since
+            pairs = self.every * self.batch_size * trainer.world_size / elapsed
+            module.log_dict({"pairs_per_second": pairs, "waiting": self.waited / elapsed}, prog_bar=True)
+            self.on_train_start()
+        self.mark = time.perf_counter()
+
+
+def train(
+    recipe: Recipe,
+    footage: Footage,
+    folder: Path,
+    accelerator: str = "auto",
+    precision: str = "bf16-mixed",
+    devices: int | str = "auto",
+    seed: int = 0,
+    compiled: bool = False,
+    progress: bool = True,
+) -> SiameseNetwork:
+    """Train, or go on from the last checkpoint in `folder`.
+
+    Args:
+        recipe: what and how.
+        footage: the training data.
+        folder: for checkpoints and the log (`metrics.csv`).
+        accelerator, precision, devices: as Lightning names them.
+        seed: of weights, pairs and augmentation.
+        compiled: fuse the backbone's operations by `torch.compile` (a minute to start, a quarter faster).
+        progress: show a progress bar.
+
+    Returns:
+        The network with averaged weights.
+    """
+    L.seed_everything(seed, verbose=False)
+    module = SiameseTraining(recipe, footage, seed, compiled)
+    trainer = L.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        precision=precision,  # type: ignore[arg-type]
+        max_steps=recipe.steps,
+        max_epochs=-1,
+        reload_dataloaders_every_n_epochs=1,
+        gradient_clip_val=10.0,
+        logger=CSVLogger(folder, name="", version=""),
+        log_every_n_steps=50,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        callbacks=[
+            ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False),
+            EMAWeightAveraging(decay=0.999, use_buffers=True),
+            Throughput(recipe.batch_size),
+        ],
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(module, PairData(footage, recipe, seed), ckpt_path=str(last) if last.exists() else None)
+    return module.network.eval()

@@ -1,0 +1,234 @@
+"""The Siamese network = backbone + head, and the files it lives in.
+
+A model is two files of one name: `NAME.safetensors` holds the tensors, `NAME.json` is its card: what the network is,
+how its input is prepared, how the tracker is configured, on what it was trained and what was measured.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from backbones import build_backbone
+from tracker.correlation import BoxHead, SiamFCHead
+
+CARD_FORMAT = 1
+HEADS = {"siamfc": SiamFCHead, "box": BoxHead}
+
+
+class WeightsError(ValueError):
+    """A weights file or its card cannot be used; the message says which file, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a weights file is. Everything that the tracker must know is read from here, nothing is assumed.
+
+    Attributes:
+        backbone: name for `backbones.build_backbone`.
+        head: "siamfc" (response of one channel) or "box" (classification and distances to the four sides).
+        exemplar_size: side of the exemplar crop in pixels.
+        search_size: side of the search crop in pixels.
+        stride: pixels of the crop between two cells of the response.
+        mean: subtracted from the crop's values; crops are BGR in [0, 255].
+        scale: multiplies the crop's values after the mean is subtracted.
+        config: what the tracker of this model overrides of its defaults (see `tracker.siam.TrackerConfig`).
+        sha256: of the tensors (see `tensor_hash`).
+        training: data, their length, command, duration and place of the training.
+        results: what was measured, each with the data it was measured on.
+        licence: of the weights.
+        date: of the training, ISO 8601.
+        format: of the card itself.
+    """
+
+    backbone: str
+    head: str
+    exemplar_size: int = 127
+    search_size: int = 255
+    stride: int = 8
+    mean: float = 0.0
+    scale: float = 1.0
+    config: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    licence: str = ""
+    date: str = ""
+    format: int = CARD_FORMAT
+
+    @classmethod
+    def read(cls, path: Path) -> ModelCard:
+        """Read and check a card.
+
+        Raises:
+            WeightsError: no such file, not JSON, of a newer format, or with unknown or missing entries.
+        """
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WeightsError(f"{path}: no such model card; a weights file needs its card beside it") from None
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path}: not a readable model card: {error}") from error
+        if not isinstance(entries, dict) or not isinstance(entries.get("format"), int):
+            raise WeightsError(f"{path}: not a model card (no integer `format`)")
+        if entries["format"] > CARD_FORMAT:
+            raise WeightsError(
+                f"{path}: card format {entries['format']} is newer than {CARD_FORMAT}, the newest this version reads; "
+                "upgrade the package"
+            )
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        if unknown := sorted(set(entries) - known):
+            raise WeightsError(f"{path}: unknown entries in the model card: {', '.join(unknown)}")
+        if missing := sorted({"backbone", "head"} - set(entries)):
+            raise WeightsError(f"{path}: entries missing from the model card: {', '.join(missing)}")
+        return cls(**entries)
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+class SiameseNetwork(nn.Module):
+    """Backbone and head, split into what is computed once a target and once a frame.
+
+    Crops are (N, 3, S, S) float, BGR, in [0, 255]; a batch of N pairs equals N single calls.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        super().__init__()
+        if card.head not in HEADS:
+            raise WeightsError(f"unknown head {card.head!r} in the model card; known: {', '.join(HEADS)}")
+        self.card = card
+        self.backbone = build_backbone(card.backbone)
+        self.head = HEADS[card.head](self.backbone.out_channels)
+
+    def features(self, crops: Tensor) -> Tensor:
+        """(N, 3, S, S) crops → (N, C, s, s) features."""
+        return self.backbone((crops - self.card.mean) * self.card.scale)
+
+    def template(self, exemplar: Tensor) -> Tensor:
+        """(N, 3, 127, 127) exemplar crops → (N, K, k, k) kernels."""
+        return self.head.template(self.features(exemplar))
+
+    def search(self, crops: Tensor, kernel: Tensor) -> Tensor:
+        """(N, 3, 255, 255) search crops and (N, K, k, k) kernels → (N, 1 or 5, R, R) response (see the heads)."""
+        return self.head.search(self.features(crops), kernel)
+
+    def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
+        """The response of each search crop to its exemplar."""
+        return self.search(search, self.template(exemplar))
+
+    def fused(self) -> SiameseNetwork:
+        """A copy for tracking: evaluation mode, batch normalisation folded into the convolutions before it."""
+        network = copy.deepcopy(self).eval()
+        for module in list(network.modules()):
+            _fold_batch_norm(module)
+        return network.to(memory_format=torch.channels_last).requires_grad_(False)
+
+
+def _fold_batch_norm(module: nn.Module) -> None:
+    """Fold each BatchNorm2d that follows a Conv2d among `module`'s children; both stand in the order they run."""
+    children = list(module.named_children())
+    for (name, child), (next_name, following) in zip(children, children[1:], strict=False):
+        if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(child, following))
+            setattr(module, next_name, nn.Identity())
+
+
+def tensor_hash(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and bytes: the same for the same weights whatever file holds them."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, **card: Any) -> ModelCard:
+    """Write `path` (.safetensors) and its card.
+
+    Args:
+        network: what to save.
+        path: where; parent folders are made.
+        half: store fp16 (loaded back as fp32).
+        card: entries of the card to replace.
+
+    Returns:
+        The card as written, with the hash of the tensors.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    written = dataclasses.replace(network.card, **card, sha256=tensor_hash(tensors))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, str(path))
+    written.write(path.with_suffix(".json"))
+    return written
+
+
+def available() -> dict[str, ModelCard]:
+    """The models that ship with the package: name → card."""
+    cards = (Path(str(entry)) for entry in resources.files("weights").iterdir() if entry.name.endswith(".json"))
+    return {path.stem: ModelCard.read(path) for path in sorted(cards)}
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """The `.safetensors` file of a shipped model's name or of a path.
+
+    Raises:
+        WeightsError: neither a shipped model nor a file.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise WeightsError(f"{path}: no such weights file")
+        return path
+    shipped = Path(str(resources.files("weights"))) / f"{name_or_path}.safetensors"
+    if path.name != str(name_or_path) or not shipped.is_file():
+        raise WeightsError(
+            f"{name_or_path!s}: neither a model that ships with the package ({', '.join(available()) or 'none'}) "
+            "nor a path to a .safetensors file"
+        )
+    return shipped
+
+
+def load_network(name_or_path: str | Path) -> SiameseNetwork:
+    """Load a model by name or path: no unpickling, hash checked, every tensor in its place.
+
+    Raises:
+        WeightsError: the file is missing, truncated, foreign, or not what its card says.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = find_weights(name_or_path)
+    card = ModelCard.read(path.with_suffix(".json"))
+    try:
+        tensors = load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file (truncated or foreign?): {error}") from error
+    if (found := tensor_hash(tensors)) != card.sha256:
+        raise WeightsError(
+            f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {card.sha256[:16] or '(nothing)'}…; "
+            "the file is damaged or belongs to another card: fetch both again"
+        )
+    network = SiameseNetwork(card)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: its tensors are not those of {card.backbone} + {card.head}: {error}") from error
+    return network.eval()
