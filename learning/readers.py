@@ -77,7 +77,7 @@ def usable(boxes: NDArray[np.float64], image: Image, smallest: float) -> NDArray
     and a shorter one of at least half of it: (n,) bool.
     """
     height, width = image.shape[:2]
-    finite: NDArray[np.bool_] = np.isfinite(boxes).all(axis=1)
+    finite = np.asarray(np.isfinite(boxes).all(axis=1))
     x, y, w, h = np.where(finite[:, None], boxes, 0).T
     inside = np.clip(np.minimum(x + w, width) - np.maximum(x, 0), 0, None)
     inside = inside * np.clip(np.minimum(y + h, height) - np.maximum(y, 0), 0, None)
@@ -337,16 +337,17 @@ def _got10k_sequence(folder: Path) -> tuple[list[Path], NDArray[np.float64]]:
 
 
 def read_coco(
-    annotations: str | Path,
-    images: str | Path,
+    root: str | Path,
+    split: str = "train2017",
     longest_side: int = LONGEST_SIDE,
     limit: int | None = None,
 ) -> Footage:
-    """Objects of an instances file in the COCO layout, as still objects; crowds are left out.
+    """Objects of one split of the COCO layout, as still objects; crowds and specks are left out.
 
     Args:
-        annotations: e.g. ``annotations/instances_train2017.json``.
-        images: the folder of its images, e.g. ``train2017``.
+        root: the folder with ``annotations/instances_<split>.json`` and the images in ``<split>/`` or
+            ``images/<split>/``.
+        split: e.g. ``train2017``.
         longest_side: longer images are scaled down to it.
         limit: at most so many images, evenly spread; None takes all. 100,000 at 256 pixels take about 15 GB.
 
@@ -354,7 +355,8 @@ def read_coco(
         FileNotFoundError: no such file, folder or image.
         ValueError: another layout, or nothing usable in it.
     """
-    path, images = Path(annotations), _folder(images, "the images of a COCO split")
+    root = _folder(root, f"annotations/instances_{split}.json")
+    path = root / "annotations" / f"instances_{split}.json"
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     content = json.loads(path.read_text())
@@ -369,13 +371,14 @@ def read_coco(
     listed = [entry for entry in content["images"] if entry["id"] in objects]
     if limit is not None and limit < len(listed):
         listed = [listed[i * len(listed) // limit] for i in range(limit)]
+    images = root / split if (root / split).is_dir() else _folder(root / "images" / split, f"or {root / split}")
     footage = Footage()
     for entry in listed:
         image = _SharedImage(images / entry["file_name"], longest_side)
         for instance in objects[entry["id"]]:
             index, box = image.place(footage, np.asarray(instance["bbox"], np.float64))
             if index is not None:
-                name, category = f"{path.stem}/{instance['id']}", kinds.get(instance["category_id"], "")
+                name, category = f"COCO/{split}/{instance['id']}", kinds.get(instance["category_id"], "")
                 footage.add_track(name, "still", index, box, category)
     return _not_empty(footage, images, "images with usable boxes")
 

@@ -10,9 +10,9 @@ those of Zhu et al., "Distractor-aware Siamese Networks", ECCV 2018.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ from learning.footage import Footage, Image
 from learning.readers import read_annotations, read_image
 
 Floats = NDArray[np.float32]
+
+T = TypeVar("T")
 
 LEAST_VISIBLE = 0.4  # below it a frame is not part of a track: no one could say where the target is
 SMALLEST_CUTOUT, LARGEST_CUTOUT = 40, 200  # longest side in pixels as read
@@ -297,7 +299,7 @@ def _film(background: Image, size: tuple[int, int], shake: NDArray, rng: np.rand
         warp = cv2.getRotationMatrix2D((float(centre[0]) - 0.5, float(centre[1]) - 0.5), float(turn), float(zoom))
         warp[:, 2] += (width / 2, height / 2) - centre
         shot = cv2.warpAffine(scene, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        shots.append(cv2.convertScaleAbs(shot, alpha=float(gain)))
+        shots.append(np.asarray(cv2.convertScaleAbs(shot, alpha=float(gain)), np.uint8))
     return shots
 
 
@@ -311,17 +313,23 @@ def _apart(centres: NDArray, target: _Actor, extent: float) -> NDArray:
 
 
 def _distractor(
-    target: _Actor, own: Cutout, kin: Sequence[Cutout], longest: float, size: tuple[int, int], rng: np.random.Generator
+    target: _Actor,
+    own: Cutout,
+    kin: Sequence[Cutout],
+    longest: float,
+    size: tuple[int, int],
+    shake: NDArray,
+    rng: np.random.Generator,
 ) -> _Actor:
     """Something like the target that moves by itself: its own cut-out in another colour and size, or one of its kin."""
     gain: NDArray | float = np.exp(rng.uniform(-0.25, 0.25))
     cutout, scale = own, np.exp(rng.uniform(-0.4, 0.4))
     if kin and rng.random() < 0.5:
-        cutout = kin[rng.integers(len(kin))]
+        cutout = _pick(kin, rng)
     else:  # it must differ from the target somewhere, or nobody could tell which one is meant
         gain = np.exp(rng.permutation([rng.uniform(0.2, 0.4), rng.uniform(-0.1, 0.1), rng.uniform(-0.5, -0.2)]))
-    actor = _act(cutout, longest * scale, _path(rng, len(target.centres), size), rng, gain, target.shutter)
-    return _Actor(**{**vars(actor), "centres": _apart(actor.centres, target, actor.extents.max())})
+    actor = _act(cutout, longest * scale, _path(rng, len(shake), size) - shake, rng, gain, target.shutter)
+    return replace(actor, centres=_apart(actor.centres, target, actor.extents.max()))
 
 
 def _occluder(target: _Actor, cutout: Cutout, longest: float, rng: np.random.Generator) -> _Actor:
@@ -359,42 +367,53 @@ def compose_clip(
             "a clip needs cut-outs, backgrounds and at least 2 frames, "
             f"got {len(cutouts)}, {len(backgrounds)} and {frames}"
         )
-    own = cutouts[rng.integers(len(cutouts))]
-    kin = [other for other in cutouts if other.category == own.category and other is not own]
     shake = rng.normal(0, rng.choice([0.0, 1.0, 3.0]), (frames, 2))
-    shutter = rng.choice([0.0, 0.3, 0.8])
-    longest = np.exp(rng.uniform(np.log(SMALLEST_PASTED), np.log(LARGEST_PASTED)))
-
-    target = _act(own, longest, _path(rng, frames, size) - shake, rng, np.exp(rng.uniform(-0.3, 0.2)), shutter)
-    distractors = [
-        _distractor(target, own, kin, longest, size, rng) for _ in range(rng.choice([0, 1, 2], p=[0.25, 0.5, 0.25]))
-    ]
-    occluders = []
-    if rng.random() < 0.35:
-        occluders.append(_occluder(target, cutouts[rng.integers(len(cutouts))], longest, rng))
-    objects = [target, *distractors]
-    behind = [index for index in range(1, len(objects)) if rng.random() < 0.5]
-    order = [*behind, 0, *(index for index in range(1, len(objects)) if index not in behind)]
-
-    shots = _film(backgrounds[rng.integers(len(backgrounds))], size, shake, rng)
+    objects, occluders, category = _cast(cutouts, shake, size, rng)
+    order = _depth_order(len(objects), rng)
+    shots = _film(_pick(backgrounds, rng), size, shake, rng)
     softness = rng.uniform(0.4, 1.0) if rng.random() < 0.3 else 0.0
     boxes = np.full((len(objects), frames, 4), np.nan, np.float32)
     visibility = np.zeros((len(objects), frames), np.float32)
     for frame, canvas in enumerate(shots):
-        masks: list[tuple[int, NDArray[np.bool_], int]] = []
-        for index in order:
-            layer = _layer(objects[index], frame, size)
-            masks.append((index, _paste(canvas, layer), layer.area))
+        layers = [_layer(actor, frame, size) for actor in objects]
+        masks = {index: _paste(canvas, layers[index]) for index in order}
         hidden = np.zeros(canvas.shape[:2], bool)
         for occluder in occluders:
             hidden |= _paste(canvas, _layer(occluder, frame, size))
-        for index, mask, area in reversed(masks):  # from the front to the back
-            boxes[index, frame] = _tight_box(mask)
-            visibility[index, frame] = (mask & ~hidden).sum() / max(area, 1)
-            hidden |= mask
+        for index in reversed(order):  # from the front to the back
+            boxes[index, frame] = _tight_box(masks[index])
+            visibility[index, frame] = (masks[index] & ~hidden).sum() / max(layers[index].area, 1)
+            hidden |= masks[index]
         if softness:
             cv2.GaussianBlur(canvas, (0, 0), softness, dst=canvas)
-    return Clip(shots, boxes, visibility, own.category)
+    return Clip(shots, boxes, visibility, category)
+
+
+def _cast(
+    cutouts: Sequence[Cutout], shake: NDArray, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[list[_Actor], list[_Actor], str]:
+    """The target and its distractors, the occluders, and the target's category."""
+    own = _pick(cutouts, rng)
+    kin = [other for other in cutouts if other.category == own.category and other is not own]
+    longest = float(np.exp(rng.uniform(np.log(SMALLEST_PASTED), np.log(LARGEST_PASTED))))
+    gain, shutter = np.exp(rng.uniform(-0.3, 0.2)), rng.choice([0.0, 0.3, 0.8])
+    target = _act(own, longest, _path(rng, len(shake), size) - shake, rng, gain, shutter)
+    count = rng.choice([0, 1, 2], p=[0.25, 0.5, 0.25])
+    distractors = [_distractor(target, own, kin, longest, size, shake, rng) for _ in range(count)]
+    occluders = [_occluder(target, _pick(cutouts, rng), longest, rng)] if rng.random() < 0.35 else []
+    return [target, *distractors], occluders, own.category
+
+
+def _depth_order(objects: int, rng: np.random.Generator) -> list[int]:
+    """The objects from the back to the front: each distractor is behind or before the target, object 0."""
+    behind = rng.random(objects - 1) < 0.5
+    back = [index + 1 for index in np.flatnonzero(behind).tolist()]
+    front = [index + 1 for index in np.flatnonzero(~behind).tolist()]
+    return [*back, 0, *front]
+
+
+def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:
+    return choices[int(rng.integers(len(choices)))]
 
 
 def compose_footage(
