@@ -21,7 +21,8 @@ from tracker.result import Box
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
-ENTER, ESCAPE, SPACE = (10, 13), 27, 32
+NO_KEY, ENTER, ESCAPE, SPACE = -1, 13, 27, 32
+KEYSYMS = {10: ENTER, 0xFF0D: ENTER, 0xFF8D: ENTER, 0xFF1B: ESCAPE}  # how some window systems report these two keys
 TYPICAL_SCREEN = (1366, 768)  # width, height: where the system does not tell
 SCREEN_SHARE = 0.9  # of the screen for the picture; the rest is for the title bar and the desktop's panel
 SMALLEST_DRAG = 3  # pixels of the window; less is a slip of the hand, not a box
@@ -81,8 +82,9 @@ def _x11_screen() -> Size | None:
 
 
 def fit_scale(image: Size, screen: Size) -> float:
-    """Factor in (0, 1] by which an image of (width, height) is shown so that it fits the screen; never enlarged."""
-    return min(1.0, *(SCREEN_SHARE * there / here for here, there in zip(image, screen, strict=True)))
+    """Factor that shows an image of (width, height) on a screen: large ones shrink to fit, small ones grow to half."""
+    fit = min(SCREEN_SHARE * there / here for here, there in zip(image, screen, strict=True))
+    return fit if fit < 1 else max(1.0, float(int(fit / 2)))
 
 
 class Selection:
@@ -114,18 +116,18 @@ class Selection:
     def release(self, x: int, y: int) -> None:
         self.move(x, y)
         if self.drag:
-            x1, y1, x2, y2 = self.drag
-            if min(abs(x2 - x1), abs(y2 - y1)) >= SMALLEST_DRAG:
-                self.boxes.append(self._image_box(self.drag))
+            box = self._image_box(self.drag)
+            if min(box[2:]) * self.scale > SMALLEST_DRAG:
+                self.boxes.append(box)
         self.drag = None
 
     def key(self, code: int) -> None:
         """Enter accepts (once there is a box), Esc cancels, R takes the last box back."""
-        if code in ENTER and self.boxes:
+        if code == ENTER and self.boxes:
             self.done = True
         elif code == ESCAPE:
             self.cancel()
-        elif code in (ord("r"), ord("R")):
+        elif code == ord("r"):
             self.boxes = self.boxes[:-1]
 
     def cancel(self) -> None:
@@ -134,13 +136,15 @@ class Selection:
     def _image_box(self, drag: tuple[int, int, int, int]) -> Box:
         """The pixels under the drag, both ends included and cut to the image."""
         (left, right), (top, bottom) = (
-            (max(0.0, min(a, b) / self.scale), min(float(limit), (max(a, b) + 1) / self.scale))
+            (max(0.0, min(a, b) / self.scale), min(limit, (max(a, b) + 1) / self.scale))
             for a, b, limit in zip(drag[:2], drag[2:], self.size, strict=True)
         )
         return left, top, right - left, bottom - top
 
 
-def select_boxes(image: Image, title: str = "Draw a box around each target") -> list[Box]:
+def select_boxes(
+    image: Image, title: str = "Draw a box around each target (Enter: track, R: redo, Esc: cancel)"
+) -> list[Box]:
     """Let the user draw boxes on an image.
 
     Press, drag and release the mouse for each target; Enter accepts, Esc (or closing the window) cancels, R takes the
@@ -175,7 +179,7 @@ def select_boxes(image: Image, title: str = "Draw a box around each target") -> 
         cv2.imshow(title, _sketch(picture, selection))
         cv2.setMouseCallback(title, on_mouse)
         while not selection.done:
-            selection.key(cv2.waitKey(REFRESH) & 0xFF)
+            selection.key(_key(REFRESH))
             if not _is_open(title):
                 selection.cancel()
             elif not selection.done:
@@ -239,11 +243,11 @@ class Viewer:
     def _wait(self) -> Command | None:
         paused = False
         while True:
-            left = REFRESH if paused else int(1000 * (self._due_in()))
-            code = cv2.waitKey(max(1, min(REFRESH, left))) & 0xFF
-            if code in (ord("q"), ord("Q"), ESCAPE) or not _is_open(self._title):
+            left = REFRESH if paused else int(1000 * self._due_in())
+            code = _key(max(1, min(REFRESH, left)))
+            if code in (ord("q"), ESCAPE) or not _is_open(self._title):
                 return Command.QUIT
-            if code in (ord("r"), ord("R")):
+            if code == ord("r"):
                 return Command.RESELECT
             if code == SPACE:
                 paused = not paused
@@ -265,6 +269,19 @@ def _open(title: str) -> None:
     cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
 
 
+def _key(milliseconds: int) -> int:
+    """The key pressed within this time, in lower case; NO_KEY for none, and for arrows and the like.
+
+    The low byte alone, OpenCV's usual answer, would not do: that of an arrow is the code of Q, R, S or T.
+    """
+    code = cv2.waitKeyEx(milliseconds)
+    if code == NO_KEY:
+        return NO_KEY
+    code &= 0xFFFF  # above it are Num Lock and other modifiers
+    code = KEYSYMS.get(code, code)
+    return ord(chr(code).lower()) if code < 128 else NO_KEY
+
+
 def _is_open(title: str) -> bool:
     try:
         return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
@@ -281,7 +298,8 @@ def _close(title: str) -> None:
 def _scaled(image: Image, scale: float) -> Image:
     if scale == 1.0:
         return image
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
 def _sketch(picture: Image, selection: Selection) -> Image:
@@ -290,14 +308,23 @@ def _sketch(picture: Image, selection: Selection) -> Image:
     for number, (x, y, w, h) in enumerate(selection.boxes, start=1):
         left, top, right, bottom = (round(selection.scale * value) for value in (x, y, x + w, y + h))
         cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), (80, 220, 80), 2)
-        _label(canvas, str(number), (left + 5, top + 18))
+        _label(canvas, str(number), left, bottom + 2)
     if selection.drag:
         cv2.rectangle(canvas, selection.drag[:2], selection.drag[2:], (0, 220, 255), 2)
     keys = "Enter: track   R: redo   Esc: cancel" if selection.boxes else "Drag a box around the target   Esc: cancel"
-    _label(canvas, keys, (8, canvas.shape[0] - 10))
+    _label(canvas, keys, 0, canvas.shape[0])
     return canvas
 
 
-def _label(canvas: Image, text: str, origin: tuple[int, int]) -> None:
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # an outline reads on any background
-        cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
+def _label(canvas: Image, text: str, left: int, top: int) -> None:
+    """Light text on a dark plate, moved into the picture where it would stick out; none where it cannot fit."""
+    (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    width, height = width + 12, height + base + 8
+    if width > canvas.shape[1] or height > canvas.shape[0]:
+        return
+    left, top = (
+        max(0, min(at, limit)) for at, limit in ((left, canvas.shape[1] - width), (top, canvas.shape[0] - height))
+    )
+    cv2.rectangle(canvas, (left, top), (left + width - 1, top + height - 1), (24, 24, 24), cv2.FILLED)
+    baseline = (left + 6, top + height - base - 4)
+    cv2.putText(canvas, text, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (245, 245, 245), 1, cv2.LINE_AA)
