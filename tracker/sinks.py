@@ -185,11 +185,11 @@ class VideoSink(Sink):
     """A video with the results drawn in by `tracker.overlay.draw`. `frames` counts those written.
 
     Frames that change size are scaled to fit the size of the first and padded with black. The container's index is
-    written last, so the sink stops while there is still room for it on the disk, and checks the file after closing.
+    written last, so the sink stops while there is still room for it on the disk, and checks the file after closing. A
+    process that is killed leaves ``.mkv`` and ``.avi`` readable, but not ``.mp4``.
 
     Args:
-        path: ``.mp4`` or ``.mkv`` (MPEG-4), or ``.avi`` (Motion JPEG). Of these, ``.mkv`` stays readable when the
-            process is killed.
+        path: ``.mp4`` or ``.mkv`` (MPEG-4), or ``.avi`` (Motion JPEG).
         fps: frames per second; ``None`` stands for 25.
         overwrite: replace an existing file.
 

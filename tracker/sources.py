@@ -137,6 +137,7 @@ class _Video(Source):
         self, name: str, capture: cv2.VideoCapture, timeout: float, start: int, max_frames: int | None
     ) -> None:
         self._capture, self._timeout = capture, timeout
+        self._stalled = False
         self._expected = _frame_count(capture)
         super().__init__(name, start, max_frames, fps=_frame_rate(capture), count=self._expected, live=False)
 
@@ -159,8 +160,10 @@ class _Video(Source):
     def _grab(self) -> bool:
         began = time.monotonic()
         grabbed = self._capture.grab()
-        if not grabbed and time.monotonic() - began > 0.9 * self._timeout:  # what OpenCV returns when its time is up
+        stalled = _took(began, self._timeout)
+        if not grabbed and (stalled or self._stalled):  # OpenCV may first deliver the torn frame that it has
             raise SourceError(f"no frame for {self._timeout:g} s from {self.name}")
+        self._stalled = stalled
         return grabbed
 
     def _compare_with_header(self, got: int) -> None:
@@ -240,12 +243,14 @@ class _Stream(Source):
             return newest
 
     def _keep_newest(self) -> None:
-        opened = began = time.monotonic()
+        opened = time.monotonic()
         index = 0
+        stalled = False
         try:
             while not self._closing:
                 began = time.monotonic()
                 intact, image = self._capture.read()
+                stalled = _took(began, self._timeout) or (stalled and not intact)
                 if not intact:
                     break
                 with self._changed:
@@ -257,7 +262,7 @@ class _Stream(Source):
             self._failure = error.err
         finally:
             with self._changed:
-                self._stalled = time.monotonic() - began > 0.9 * self._timeout
+                self._stalled = stalled
                 self._ended = True
                 self._changed.notify()
             self._capture.release()
@@ -316,6 +321,11 @@ def _open_capture(target: int | str, timeout: float) -> cv2.VideoCapture:
     limit = math.ceil(1000 * timeout)
     options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
     return cv2.VideoCapture(target, cv2.CAP_FFMPEG, options)
+
+
+def _took(began: float, timeout: float) -> bool:
+    """Whether a call that began then used up its time. OpenCV's own limit ends it with no more than a "no frame"."""
+    return time.monotonic() - began > 0.9 * timeout
 
 
 def _frame_rate(capture: cv2.VideoCapture) -> float | None:
