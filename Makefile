@@ -1,0 +1,75 @@
+# `make` lists the targets. Each does the set-up that it needs; nothing has to be done before.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup track test test-all lint peers clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.version_info >= (3, 11) else '')")
+PIP := -m pip --quiet --disable-pip-version-check
+BIN := .venv/bin
+READY := .venv/.ready
+PEERS_READY := .venv-peers/.ready
+IMPORT_CV2 := -c "import cv2"
+
+ifdef VIDEO
+TARGET = $(if $(BOX),--box "$(BOX)",--show)
+else
+VIDEO := examples/demo.mp4
+TARGET = --box "$(or $(BOX),examples/demo_box.json)"
+endif
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
+
+setup: $(READY)  ## make .venv with the package and everything that tests need
+
+$(READY): setup.py pyproject.toml constraints.txt
+	@echo "setup: installing into .venv (once; takes minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python $(PIP) uninstall --yes opencv-python-headless 2>/dev/null
+	@$(BIN)/python $(PIP) install $(PIN) --editable ".[train,benchmarks,dev]"
+	@$(BIN)/python $(IMPORT_CV2) 2>/dev/null || { \
+	    echo "setup: this machine has no libGL, so OpenCV is installed without windows"; \
+	    $(BIN)/python $(PIP) uninstall --yes opencv-python && \
+	    $(BIN)/python $(PIP) install $(PIN) opencv-python-headless && \
+	    $(BIN)/python $(IMPORT_CV2); }
+	@touch $@
+
+track: $(READY)  ## track a video: VIDEO=clip.mp4 BOX=x,y,w,h (default: the bundled clip)
+	@mkdir -p runs
+	@name=$$(basename "$(VIDEO)"); name=runs/$${name%.*}_tracked; \
+	echo "track: $(VIDEO) to $$name.mp4 and $$name.csv"; \
+	$(BIN)/python tools/track.py --video "$(VIDEO)" $(TARGET) --output "$$name.mp4" --save "$$name.csv" --overwrite
+
+test: $(READY)  ## run the tests that take less than ten minutes in all
+	@echo "test: everything that is not marked slow"
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(READY)  ## run all tests
+	@echo "test-all: the slow tests too"
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## check style, format and types
+	@echo "lint: ruff and mypy"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+
+peers: $(PEERS_READY)  ## make .venv-peers with OpenCV's contributed trackers, to compare with
+
+$(PEERS_READY): setup.py constraints.txt
+	@echo "peers: installing into .venv-peers (once; takes minutes)"
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python $(PIP) uninstall --yes opencv-contrib-python-headless 2>/dev/null
+	@.venv-peers/bin/python $(PIP) install $(PIN) opencv-contrib-python torch numpy shapely numba safetensors tqdm
+	@.venv-peers/bin/python $(IMPORT_CV2) 2>/dev/null || { \
+	    .venv-peers/bin/python $(PIP) uninstall --yes opencv-contrib-python && \
+	    .venv-peers/bin/python $(PIP) install $(PIN) opencv-contrib-python-headless && \
+	    .venv-peers/bin/python $(IMPORT_CV2); }
+	@.venv-peers/bin/python $(PIP) install --no-deps --editable .
+	@touch $@
+
+clean:  ## remove caches and build products; environments and results stay
+	@echo "clean: caches and build products"
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
