@@ -4,7 +4,8 @@
     python -m benchmarks.dev_set --root DIR --trackers mine=runs/x/model.safetensors --set window=0.4 --results runs/w4
 
 One-pass evaluation as OTB defines it (`benchmarks.metrics`); every sequence is stored when it is finished and a
-second call goes on from there. A tracker is a name in weights/, a path to a .safetensors file, or one of the peers
+second call goes on from there, unless weights, configuration or threads are others (after changes of the code take
+another folder). A tracker is a name in weights/, a path to a .safetensors file, or one of the peers
 (nanotrack, vittrack, csrt, kcf); NAME=TRACKER gives it another name in the results. CSRT and KCF need the
 environment of `make peers`.
 """
@@ -80,8 +81,9 @@ def measure(options: argparse.Namespace) -> list[TrackerReport]:
         name, source = _name_and_source(word)
         if name in trackers:
             raise ValueError(f"two trackers are called {name}; write NAME={source} for one of them")
-        claim(options.results / name, settings(source, overrides, options))
+        wanted = settings(source, overrides, options)
         trackers[name] = load_tracker(source, overrides, options)
+        claim(options.results / name, wanted)
     evaluate(trackers, sequences, options.results, announce=lambda message: print(message, file=sys.stderr, flush=True))
     return [report(options.results / name, sequences) for name in trackers]
 

@@ -8,7 +8,7 @@ Three figures, as JSON, each of fresh processes of this Python:
 - ``command_seconds``: a whole ``python -m tracker`` over two frames, from start to exit;
 - ``peak_mib``: highest resident memory of ``python -m tracker`` over the whole clip, video and table written.
 
-One run before the others warms the file cache.
+One run before the others warms the file cache. POSIX only: the peak comes from `wait4`.
 """
 
 from __future__ import annotations
@@ -88,20 +88,28 @@ def first_frame(video: Path, box: str, weights: str) -> float:
 def command(video: Path, box: str, weights: str, frames: int | None) -> tuple[float, float]:
     """Seconds and peak resident MiB of one ``python -m tracker`` that writes a video and a table.
 
-    This process stays small on purpose: Linux starts a child's peak at the memory of the process that forked it.
-
     Raises:
         RuntimeError: the command failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         arguments = [sys.executable, "-m", "tracker", "--video", str(video), f"--box={box}", "--weights", weights]
         arguments += ["--output", f"{folder}/out.mp4", "--save", f"{folder}/out.csv"]
-        arguments += ["--max-frames", str(frames)] if frames else []
-        begin = perf_counter()
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)  # it is reaped: nothing is left for Popen to wait for
+        return run(arguments + (["--max-frames", str(frames)] if frames else []))
+
+
+def run(arguments: Sequence[str]) -> tuple[float, float]:
+    """Seconds and peak resident MiB of one process.
+
+    This process stays small on purpose: Linux counts the memory of the process that forks into its child's peak.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    begin = perf_counter()
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)  # it is reaped: nothing is left for Popen to wait for
     if process.returncode:
         raise RuntimeError(f"`{' '.join(arguments)}` failed with exit code {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
