@@ -22,7 +22,7 @@ Colour = tuple[int, int, int]
 COLOURS: dict[TrackState, Colour] = {
     TrackState.TRACKING: (130, 200, 0),
     TrackState.UNCERTAIN: (0, 159, 230),
-    TrackState.LOST: (170, 170, 170),
+    TrackState.LOST: (215, 215, 215),
 }
 _DARK: Colour = (24, 24, 24)
 _LIGHT: Colour = (245, 245, 245)
@@ -73,7 +73,7 @@ def _outline(box: Box, state: TrackState, dash: float) -> Iterator[tuple[Point, 
         elif state is TrackState.UNCERTAIN:
             yield from _dashes(start, end, dash)
         else:
-            reach = min(0.25, 2.5 * dash / max(math.dist(start, end), 1e-6))
+            reach = min(0.2, 1.5 * dash / max(math.dist(start, end), 1e-6))
             yield from _dashes(start, _between(start, end, reach), dash / 2)
             yield from _dashes(end, _between(end, start, reach), dash / 2)
 

@@ -133,6 +133,7 @@ class TextSink(Sink):
         except OSError as error:
             with suppress(OSError):  # a device cannot be cut, and has nothing to keep whole
                 self._file.truncate(self._size)
+                self._file.seek(self._size)
             raise SinkError(
                 f"{self.path} cannot be written: {error.strerror}; {self.rows} rows are safely there"
             ) from error
@@ -327,11 +328,20 @@ def read_results(path: str | os.PathLike[str]) -> list[ResultRow]:
 def _values(frame: Frame, id: int, result: TrackResult) -> tuple[int | float | str, ...]:
     """What CSV and JSON lines hold, in the order of `COLUMNS`: pixels to 1/1000, seconds to 1e-6, scores to 1e-4."""
     box = (_rounded(value, 3) for value in result.box)
-    return (frame.index, _rounded(frame.timestamp, 6), id, *box, _rounded(result.score, 4), result.state.value)
+    return (
+        int(frame.index),
+        _rounded(frame.timestamp, 6),
+        int(id),
+        *box,
+        _rounded(result.score, 4),
+        result.state.value,
+    )
 
 
 def _rounded(value: float, digits: int) -> float:
-    return round(float(value), digits) + 0.0  # float() for numpy's scalars; adding 0 turns -0.0 into 0.0
+    return (
+        round(float(value), digits) + 0.0
+    )  # float() because numpy's scalars print otherwise; + 0.0 turns -0.0 into 0.0
 
 
 def _from_csv(line: str) -> ResultRow:
