@@ -96,9 +96,10 @@ class Source(Iterator[Frame]):
         self, name: str, start: int, max_frames: int | None, *, fps: float | None, count: int | None, live: bool
     ) -> None:
         self.name, self.fps, self.live = name, fps, live
-        self.length = max_frames if count is None else max(count - start, 0)
-        if count is not None and max_frames is not None:
-            self.length = min(max(count - start, 0), max_frames)
+        self.length = max_frames if live else None  # a stream goes on for as long as it is asked
+        if count is not None:
+            left = max(count - start, 0)
+            self.length = left if max_frames is None else min(left, max_frames)
         self.truncated = False
         self.dropped = 0
         self._reader = self._read(start)
