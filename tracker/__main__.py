@@ -429,7 +429,7 @@ def closing_line(summary: dict[str, Any]) -> str:
     files = " and ".join(path for path in (summary["output"], summary["save"]) if path)
     return (
         ("interrupted: " if summary["stopped"] == "interrupted" else "")
-        + f"{summary['frames']} frames at {summary['fps']:.1f} frames/s, {shares}"
+        + f"{summary['frames']} frames at {summary['fps']:.1f} frames/s in the tracker, {shares}"
         + (f"; results in {files}" if files else "")
     )
 

@@ -43,13 +43,12 @@ def display_problem() -> str | None:
 
     Asking beforehand matters: OpenCV's Qt windows abort the whole process where the display does not answer.
     """
-    if not cv2.currentUIFramework():
-        return "this OpenCV build has no windows (opencv-python-headless; install opencv-python instead)"
-    if sys.platform in ("win32", "darwin") or os.environ.get("WAYLAND_DISPLAY"):
-        return None
-    if not os.environ.get("DISPLAY"):
+    desktop = sys.platform in ("win32", "darwin") or bool(os.environ.get("WAYLAND_DISPLAY"))
+    if not desktop and not os.environ.get("DISPLAY"):
         return "there is no display (DISPLAY is not set)"
-    if _x11_screen() == (0, 0):
+    if not cv2.currentUIFramework():
+        return "this OpenCV build has no windows (opencv-python-headless; opencv-python has them)"
+    if not desktop and _x11_screen() == (0, 0):
         return f"the display {os.environ['DISPLAY']} does not answer"
     return None
 

@@ -178,9 +178,11 @@ def test_closing_summary_counts_frames_states_and_speed(clip: Path, here: Path, 
 
 def test_closing_line_says_where_the_results_are(clip: Path, here: Path, capsys: pytest.CaptureFixture) -> None:
     run("--video", clip, "--box", BOX, "--output", "o.mp4", "--save", "o.jsonl")
-    line = "12 frames at 100.0 frames/s, 100 % tracking, 0 % uncertain, 0 % lost; results in o.mp4 and o.jsonl\n"
     captured = capsys.readouterr()
-    assert captured.out == line
+    assert captured.out == (
+        "12 frames at 100.0 frames/s in the tracker, 100 % tracking, 0 % uncertain, 0 % lost; "
+        "results in o.mp4 and o.jsonl\n"
+    )
     assert captured.err == ""  # no progress bar: not a terminal
 
 
