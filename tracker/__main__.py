@@ -442,8 +442,20 @@ def one_line(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
+def quieten_libraries() -> None:
+    """Keep OpenCV's and FFmpeg's own remarks off the terminal: errors are reported once, by us.
+
+    Both read the environment when they load, so this comes before that; a user's own setting stays.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+
+
 def warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    print(f"track: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    """Show a warning in one line, above the progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(f"track: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None) -> int:
@@ -455,6 +467,7 @@ def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None)
     """
     argv = sys.argv[1:] if argv is None else argv
     options = parse(argv)
+    quieten_libraries()
     tally, stopped, code = Tally(), None, DONE
     with warnings.catch_warnings(), Interrupts() as interrupts, ExitStack() as stack:
         warnings.showwarning = warn

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from tracker import __main__ as cli
+from tracker import sources
 from tracker.box import overlap
-from tracker.frame import Image
+from tracker.frame import Frame, Image
 from tracker.result import Box, TrackResult, TrackState
 from tracker.sinks import read_results
 
@@ -234,6 +235,31 @@ def test_refuses_what_is_no_video(name: str, here: Path, capsys: pytest.CaptureF
     assert run("--video", name, "--box", BOX) == 2
     assert name in capsys.readouterr().err
     assert sorted(path.name for path in here.iterdir()) == ["emptied", "empty.mp4", "notes.mp4"]
+
+
+def test_libraries_add_nothing_to_the_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("not a video at all")
+    process = start("--video", "notes.mp4", "--box", BOX, cwd=tmp_path)
+    assert process.communicate(timeout=60) == ("", "track: error: notes.mp4 is not a video that can be read\n")
+
+
+def test_a_source_that_fails_on_the_way_is_one_line_and_keeps_what_was_written(
+    clip: Path, here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intact = sources.Source.__next__
+
+    def stall(source: sources.Source) -> Frame:
+        frame = intact(source)
+        if frame.index == 5:
+            raise sources.SourceError("no frame for 10 s from camera 0")
+        return frame
+
+    monkeypatch.setattr(sources.Source, "__next__", stall)
+    assert run("--video", clip, "--box", BOX, "--save", "out.csv", "--output", "out.mp4", "--json") == 2
+    captured = capsys.readouterr()
+    assert captured.err == "track: error: no frame for 10 s from camera 0\n"
+    assert json.loads(captured.out)["stopped"] == "no frame for 10 s from camera 0"
+    assert len(read_results(here / "out.csv")) == count_frames(here / "out.mp4") == 5
 
 
 def test_without_display_and_box_shows_the_line_to_type(
