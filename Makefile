@@ -22,6 +22,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
 
 setup: $(READY)  ## make .venv with the package and everything that tests need
+	@echo "setup: .venv is ready"
 
 $(READY): setup.py pyproject.toml constraints.txt
 	@echo "setup: installing into .venv (once; takes minutes)"
@@ -56,6 +57,7 @@ lint: $(READY)  ## check style, format and types
 	@$(BIN)/mypy
 
 peers: $(PEERS_READY)  ## make .venv-peers with OpenCV's contributed trackers, to compare with
+	@echo "peers: .venv-peers is ready"
 
 $(PEERS_READY): setup.py constraints.txt
 	@echo "peers: installing into .venv-peers (once; takes minutes)"
