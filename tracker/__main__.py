@@ -52,6 +52,8 @@ examples:
   %(prog)s --video rtsp://camera/stream --box boxes.json --max-frames 500 --json
       boxes.json is [[x, y, w, h], ...]; the closing summary as JSON
 
+Without --output, --save and --show the results are NAME_tracked.mp4 and NAME_tracked.csv in the current folder.
+
 exit codes: 0 done; 2 wrong arguments, unreadable input, or results that can no longer be written (disk full);
 130 stopped by Ctrl-C or SIGTERM. Whatever was written until then is complete and readable.
 """
