@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from learning.footage import Footage
-from learning.readers import DAVIS_LEFT_OUT, HOLDOUT, LONGEST_SIDE, load_shared, read_images
+from learning.readers import (
+    DAVIS_LEFT_OUT,
+    HOLDOUT,
+    LONGEST_SIDE,
+    load_shared,
+    read_coco,
+    read_got10k,
+    read_images,
+    read_sequences,
+)
 from learning.synthetic import Cutout, compose_footage, read_cutouts
 
 log = logging.getLogger(__name__)
@@ -65,3 +75,39 @@ def build_cache(
     footage.save(out)
     log.info("%s: %s", out, footage.summary())
     return Footage.load(out)
+
+
+def open_footage(data: str | Path, layout: str, cache: str | Path, clips: int = 800) -> Footage:
+    """Training footage of any known layout, decoded once into `cache` and read from there the next time.
+
+    Args:
+        data: folder of the data.
+        layout: "shared", "got10k", "coco", "sequences" or "images".
+        cache: folder of the decoded footage; delete it to decode again.
+        clips: number of synthetic clips for the layout "shared".
+
+    Raises:
+        OSError: `data` is missing or `cache` cannot be written.
+        ValueError: an unknown layout, or damaged data.
+    """
+    cache = Path(cache)
+    source = json.dumps({"data": str(Path(data).resolve()), "layout": layout, "clips": clips})
+    note = cache / "source.json"
+    if note.is_file():
+        if note.read_text(encoding="utf-8") != source:
+            raise ValueError(f"{cache} was made from other data ({note} says which); give another --cache or delete it")
+        return Footage.load(cache, mapped=False)
+    if layout == "shared":
+        build_cache(data, cache, clips)
+    else:
+        readers: dict[str, Callable[[str | Path], Footage]] = {
+            "got10k": read_got10k,
+            "coco": read_coco,
+            "sequences": read_sequences,
+            "images": read_images,
+        }
+        if layout not in readers:
+            raise ValueError(f"unknown layout {layout!r}; there are shared, {', '.join(readers)}")
+        readers[layout](data).save(cache)
+    note.write_text(source, encoding="utf-8")
+    return Footage.load(cache, mapped=False)

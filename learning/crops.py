@@ -43,7 +43,7 @@ class Cropper:
         Args:
             indices: (N,) int64 into the images.
             matrices: (N, 2, 3) float64 maps from the crop's pixel indices to the image's (`tracker.crop.crop_matrix`).
-            borders: (N, 3) float B, G, R in [0, 255] beyond the images' borders.
+            borders: what lies beyond the images' borders: (N, 3) colours or (N, 3, size, size) crops, in [0, 255].
             size: of the crops in pixels.
 
         Returns:
@@ -53,17 +53,16 @@ class Cropper:
         return crop(indices, matrices, borders, size).permute(0, 3, 1, 2)
 
     def _by_opencv(self, indices: Tensor, matrices: Tensor, borders: Tensor, size: int) -> Tensor:
-        out = np.empty((len(indices), size, size, 3), np.uint8)
-        rows = zip(out, indices.tolist(), matrices.numpy(), borders.tolist(), strict=True)
-        for target, index, matrix, border in rows:
+        behind = borders if borders.ndim == 4 else borders[:, :, None, None].expand(-1, -1, size, size)
+        out = np.ascontiguousarray(behind.permute(0, 2, 3, 1).to(torch.uint8).numpy())
+        for target, index, matrix in zip(out, indices.tolist(), matrices.numpy(), strict=True):
             cv2.warpAffine(
                 self.images[index],
                 matrix,
                 (size, size),
                 dst=target,
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=border,
+                borderMode=cv2.BORDER_TRANSPARENT,
             )
         return torch.from_numpy(out).float()
 
@@ -76,7 +75,8 @@ class Cropper:
         x0, y0 = x.floor(), y.floor()
         fx, fy = (x - x0)[..., None], (y - y0)[..., None]
         indices = indices.to(self.device)
-        border = borders.to(self.device, torch.float32)[:, None, None]
+        border = borders.to(self.device, torch.float32)
+        border = border.permute(0, 2, 3, 1) if border.ndim == 4 else border[:, None, None]
         height, width = self.sizes[indices].T[..., None, None]
         offset = self.offsets[indices, None, None]
 

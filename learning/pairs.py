@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class PairConfig:
             place is favoured (SiamDW's centre bias).
         zoom: the search region's side is changed by up to exp(± this).
         exemplar_jitter: relative error of the exemplar's box, in place and size, as a careless user's.
+        clutter: share of the search regions beyond whose image's border another image lies instead of one colour, so
+            that small images do not teach the network an empty world.
     """
 
     mix: dict[str, float] = field(
@@ -40,18 +43,19 @@ class PairConfig:
     shift: float = 60.0
     zoom: float = 0.3
     exemplar_jitter: float = 0.06
+    clutter: float = 0.7
 
 
-@dataclass(frozen=True)
-class PairBatch:
+class PairBatch(NamedTuple):
     """n pairs: where each crop comes from, and where the target is in the search crop.
 
     Attributes:
         exemplar_images, search_images: (n,) int64 into the footage's images.
         exemplar_maps, search_maps: (n, 2, 3) float64, crop pixel → image pixel.
-        exemplar_borders, search_borders: (n, 3) float32 colours beyond the images.
+        exemplar_borders, behind_borders: (n, 3) float32 colours beyond the images.
+        behind_images, behind_maps: the crop beyond the search image's border; itself all border where that is a colour.
         boxes: (n, 4) float32 targets ``(x, y, w, h)`` in pixels of the search crop.
-        identities: (n,) int64; pairs of one identity may show the same object.
+        scenes: (n,) int64; pairs of one scene may show the same object.
     """
 
     exemplar_images: Tensor
@@ -59,16 +63,18 @@ class PairBatch:
     exemplar_borders: Tensor
     search_images: Tensor
     search_maps: Tensor
-    search_borders: Tensor
+    behind_images: Tensor
+    behind_maps: Tensor
+    behind_borders: Tensor
     boxes: Tensor
-    identities: Tensor
+    scenes: Tensor
 
 
 @dataclass(frozen=True)
 class _Pair:
     exemplar: tuple[int, NDArray[np.floating]]  # image and box
     search: tuple[int, NDArray[np.floating]]
-    identity: int
+    scene: int
     kind: tuple[str, str]  # neighbours of one kind in a batch are hard negatives of each other
 
 
@@ -102,9 +108,13 @@ class PairBatches(IterableDataset[PairBatch]):
         self.exemplar_size, self.search_size = exemplar_size, search_size
         self.config = config or PairConfig()
         self.tracks: dict[str, list[tuple[int, Track]]] = {}
-        for identity, track in enumerate(footage.tracks):
-            self.tracks.setdefault(track.group, []).append((identity, track))
-        kinds = [kind for kind in self.config.mix if self.tracks.get(kind) or (kind == "unlabelled" and footage.unlabelled)]
+        scenes: dict[int, int] = {}  # image → the first image of its scene: tracks that share an image share a scene
+        for track in footage.tracks:
+            scene = min(scenes.get(image, image) for image in track.images.tolist())
+            scenes.update(dict.fromkeys(track.images.tolist(), scene))
+            self.tracks.setdefault(track.group, []).append((scene, track))
+        known = self.tracks.keys() | ({"unlabelled"} if footage.unlabelled else set())
+        kinds = [kind for kind in self.config.mix if kind in known]
         if not kinds:
             raise ValueError(f"the footage has none of the kinds asked for: {', '.join(self.config.mix)}")
         shares = np.array([self.config.mix[kind] for kind in kinds])
@@ -122,18 +132,18 @@ class PairBatches(IterableDataset[PairBatch]):
             yield self._describe(sorted(pairs, key=lambda pair: pair.kind), rng)
 
     def _tracked(self, kind: str, rng: np.random.Generator) -> _Pair:
-        identity, track = self.tracks[kind][rng.integers(len(self.tracks[kind]))]
+        scene, track = self.tracks[kind][rng.integers(len(self.tracks[kind]))]
         first = int(rng.integers(len(track.images)))
         low, high = max(0, first - self.config.max_gap), min(len(track.images), first + self.config.max_gap + 1)
         second = int(rng.integers(low, high))
         exemplar = int(track.images[first]), track.boxes[first]
         search = int(track.images[second]), track.boxes[second]
-        return _Pair(exemplar, search, identity, (kind, track.category))
+        return _Pair(exemplar, search, scene, (kind, track.category))
 
     def _unlabelled(self, rng: np.random.Generator) -> _Pair:
         index = self.footage.unlabelled[rng.integers(len(self.footage.unlabelled))]
         looked_at = index, _textured_box(self.footage.images[index], rng)
-        return _Pair(looked_at, looked_at, -1 - index, ("unlabelled", ""))
+        return _Pair(looked_at, looked_at, index, ("unlabelled", ""))
 
     def _describe(self, pairs: list[_Pair], rng: np.random.Generator) -> PairBatch:
         """Jitter the regions and write down their maps."""
@@ -157,18 +167,34 @@ class PairBatches(IterableDataset[PairBatch]):
             search_maps[row] = crop_matrix(centre, side, self.search_size, mirror)
             middle = self.search_size / 2 + shift
             boxes[row] = (*(middle - np.array([w, h]) / step / 2), w / step, h / step)
+        behind, behind_maps = self._behind(n, rng)
         return PairBatch(
-            *self._images_and_borders([pair.exemplar[0] for pair in pairs], exemplar_maps),
-            *self._images_and_borders([pair.search[0] for pair in pairs], search_maps),
+            torch.tensor([pair.exemplar[0] for pair in pairs]),
+            torch.from_numpy(exemplar_maps),
+            self._border_colours([pair.exemplar[0] for pair in pairs]),
+            torch.tensor([pair.search[0] for pair in pairs]),
+            torch.from_numpy(search_maps),
+            torch.from_numpy(behind),
+            torch.from_numpy(behind_maps),
+            self._border_colours([pair.search[0] for pair in pairs]),
             torch.from_numpy(boxes),
-            torch.tensor([pair.identity for pair in pairs]),
+            torch.tensor([pair.scene for pair in pairs]),
         )
 
-    def _images_and_borders(self, images: list[int], maps: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
+    def _behind(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Images to lie behind n search regions, and their maps; a map to nowhere gives the border's colour."""
+        images = rng.integers(len(self.footage.images), size=n)
+        maps = np.empty((n, 2, 3))
+        for row, index in enumerate(images):
+            height, width = self.footage.images[index].shape[:2]
+            maps[row] = crop_matrix((width / 2, height / 2), min(width, height), self.search_size)
+        maps[rng.random(n) >= self.config.clutter, :, 2] = -1e6
+        return images, maps
+
+    def _border_colours(self, images: list[int]) -> Tensor:
         for index in set(images) - self._borders.keys():
             self._borders[index] = mean_colour(self.footage.images[index])
-        borders = torch.tensor([self._borders[index] for index in images], dtype=torch.float32)
-        return torch.tensor(images), torch.from_numpy(maps), borders
+        return torch.tensor([self._borders[index] for index in images], dtype=torch.float32)
 
 
 def _textured_box(image: NDArray[np.uint8], rng: np.random.Generator, tries: int = 4) -> NDArray[np.float64]:

@@ -6,9 +6,12 @@ paper would state: the data, the loss, the schedule.
 
 from __future__ import annotations
 
+import csv
+import datetime
 import math
+import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,13 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from backbones.ciresnet import CIResNet, load_imagenet_resnet50
 from learning.augment import augment_pairs
 from learning.crops import Cropper
 from learning.footage import Footage
 from learning.losses import box_loss, logistic_loss
 from learning.pairs import PairBatch, PairBatches, PairConfig
-from tracker.network import ModelCard, SiameseNetwork
+from tracker.network import ModelCard, SiameseNetwork, channels_last, save_network
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     search_size: int = 255
-    data: PairConfig = PairConfig()
+    data: PairConfig = field(default_factory=PairConfig)
     batches_per_epoch: int = 250
 
     @property
@@ -111,7 +115,7 @@ class SiameseTraining(L.LightningModule):
     def __init__(self, recipe: Recipe, footage: Footage, seed: int = 0, compiled: bool = False) -> None:
         super().__init__()
         self.recipe, self.footage, self.seed = recipe, footage, seed
-        self.network = SiameseNetwork(recipe.card).to(memory_format=torch.channels_last)
+        self.network = channels_last(SiameseNetwork(recipe.card))
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
         self.loss = box_loss if recipe.card.head == "box" else logistic_loss
@@ -125,23 +129,22 @@ class SiameseTraining(L.LightningModule):
         """Augment each epoch by a seed of its own."""
         self.noise.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) & 0xFFFFFFFF)
 
-    def transfer_batch_to_device(self, batch: PairBatch, device: torch.device, dataloader_idx: int) -> PairBatch:
-        """Descriptions stay where they are; the cropper takes what it needs to the device."""
-        return batch
-
     def training_step(self, batch: PairBatch, index: int) -> Tensor:
         """Losses of a batch."""
         card, size = self.recipe.card, self.recipe.search_size
-        boxes = batch.boxes.to(self.device)
+        boxes = batch.boxes
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            exemplars = self.cropper(batch.exemplar_images, batch.exemplar_maps, batch.exemplar_borders, 127)
-            searches = self.cropper(batch.search_images, batch.search_maps, batch.search_borders, size)
+            exemplars = self.cropper(
+                batch.exemplar_images, batch.exemplar_maps, batch.exemplar_borders, card.exemplar_size
+            )
+            behind = self.cropper(batch.behind_images, batch.behind_maps, batch.behind_borders, size)
+            searches = self.cropper(batch.search_images, batch.search_maps, behind, size)
             exemplars, searches = augment_pairs(exemplars, searches, boxes, self.noise)
         kernels = self.network.template(exemplars)
         features = self.network.features(searches)
         response = self.network.head.search(features, kernels)
         others = self.network.head.search(features, kernels.roll(1, 0))
-        foreign = (batch.identities != batch.identities.roll(1, 0)).to(self.device)
+        foreign = batch.scenes != batch.scenes.roll(1, 0)
         parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
         self.log_dict(parts, prog_bar=True)
         return parts["loss"]
@@ -150,10 +153,24 @@ class SiameseTraining(L.LightningModule):
         """AdamW, without decay on norms, biases and scales."""
         decayed = [p for p in self.parameters() if p.ndim > 1]
         others = [p for p in self.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": self.recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         optimiser = torch.optim.AdamW(groups, lr=self.recipe.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.learning_rate_at)
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]
+
+
+def _start_from_imagenet(network: SiameseNetwork, source: Path) -> None:
+    """Put torchvision's ImageNet ResNet-50 into a CIResNet-22.
+
+    Raises:
+        ValueError: the network has another backbone, or the file does not fit.
+    """
+    if not isinstance(network.backbone, CIResNet):
+        raise ValueError(f"ImageNet weights fit ciresnet22, not {network.card.backbone}")
+    load_imagenet_resnet50(network.backbone, source)
 
 
 class Throughput(Callback):
@@ -192,6 +209,7 @@ def train(
     devices: int | str = "auto",
     seed: int = 0,
     compiled: bool = False,
+    init: Path | None = None,
     progress: bool = True,
 ) -> SiameseNetwork:
     """Train, or go on from the last checkpoint in `folder`.
@@ -203,6 +221,7 @@ def train(
         accelerator, precision, devices: as Lightning names them.
         seed: of weights, pairs and augmentation.
         compiled: fuse the backbone's operations by `torch.compile` (a minute to start, a quarter faster).
+        init: torchvision's ImageNet ResNet-50 to start a CIResNet-22 from.
         progress: show a progress bar.
 
     Returns:
@@ -210,6 +229,8 @@ def train(
     """
     L.seed_everything(seed, verbose=False)
     module = SiameseTraining(recipe, footage, seed, compiled)
+    if init is not None:
+        _start_from_imagenet(module.network, init)
     trainer = L.Trainer(
         accelerator=accelerator,
         devices=devices,
@@ -231,3 +252,47 @@ def train(
     last = folder / "last.ckpt"
     trainer.fit(module, PairData(footage, recipe, seed), ckpt_path=str(last) if last.exists() else None)
     return module.network.eval()
+
+
+def train_and_save(
+    recipe: Recipe,
+    footage: Footage,
+    folder: Path,
+    output: Path,
+    command: str,
+    threads: int | None = None,
+    **options: Any,
+) -> ModelCard:
+    """Train by `train` and write the weights (fp16) with a card that says what they are.
+
+    Args:
+        recipe, footage, folder: see `train`.
+        output: the .safetensors file.
+        command: what trains the model again, for the card.
+        threads: CPU threads of torch; `None` leaves torch's own choice.
+        options: of `train`.
+
+    Returns:
+        The card as written.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    network = train(recipe, footage, folder, **options)
+    training = {
+        "data": footage.summary(),
+        "pairs": recipe.steps * recipe.batch_size,
+        "batch_size": recipe.batch_size,
+        "command": command,
+        **read_log(folder / "metrics.csv"),
+    }
+    return save_network(network, output, half=True, training=training, date=datetime.date.today().isoformat())
+
+
+def read_log(path: Path) -> dict[str, Any]:
+    """What a run's log says of its speed: median pairs a second and share of time waiting for data."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("pairs_per_second")]
+    speeds, waits = ([float(row[name]) for row in rows] for name in ("pairs_per_second", "waiting"))
+    if not rows:
+        return {}
+    return {"pairs_per_second": round(statistics.median(speeds), 1), "waiting": round(statistics.median(waits), 4)}

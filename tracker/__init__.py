@@ -1,0 +1,51 @@
+"""Real-time visual object tracking.
+
+Names are loaded at first use, so that a program pays (torch takes a second) only for what it touches.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracker.adapters import as_got10k, as_opencv
+    from tracker.frame import to_bgr8
+    from tracker.multi import MultiTracker
+    from tracker.network import WeightsError
+    from tracker.result import TrackResult, TrackState
+    from tracker.siam import SiamTracker
+    from tracker.sources import open_source
+
+_HOMES = {
+    "MultiTracker": "tracker.multi",
+    "SiamTracker": "tracker.siam",
+    "TrackResult": "tracker.result",
+    "TrackState": "tracker.result",
+    "WeightsError": "tracker.network",
+    "as_got10k": "tracker.adapters",
+    "as_opencv": "tracker.adapters",
+    "open_source": "tracker.sources",
+    "to_bgr8": "tracker.frame",
+}
+__all__ = [
+    "MultiTracker",
+    "SiamTracker",
+    "TrackResult",
+    "TrackState",
+    "WeightsError",
+    "as_got10k",
+    "as_opencv",
+    "open_source",
+    "to_bgr8",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

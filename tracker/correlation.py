@@ -87,9 +87,11 @@ class BoxHead(nn.Module):
         super().__init__()
         self.exemplar_neck = self._conv_bn(channels, 2 * width, 1)
         self.search_neck = self._conv_bn(channels, 2 * width, 1)
-        self.classify = nn.Sequential(*self._conv_bn(width, width, 3), nn.ReLU(inplace=True), nn.Conv2d(width, 1, 1))
+        decision = nn.Conv2d(width, 1, 1)
+        assert decision.bias is not None
+        self.classify = nn.Sequential(*self._conv_bn(width, width, 3), nn.ReLU(inplace=True), decision)
         self.regress = nn.Sequential(*self._conv_bn(width, width, 3), nn.ReLU(inplace=True), nn.Conv2d(width, 4, 1))
-        nn.init.constant_(self.classify[-1].bias, -3.0)  # most cells are background: start by saying so
+        nn.init.constant_(decision.bias, -3.0)  # most cells are background: start by saying so
 
     @staticmethod
     def _conv_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

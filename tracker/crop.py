@@ -58,7 +58,7 @@ def crop(
     Returns:
         (size, size, 3) uint8.
     """
-    return cv2.warpAffine(
+    return cv2.warpAffine(  # type: ignore[return-value]
         image,
         crop_matrix(centre, side, size),
         (size, size),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass, field
 from importlib import resources
@@ -23,7 +24,7 @@ from backbones import build_backbone
 from tracker.correlation import BoxHead, SiamFCHead
 
 CARD_FORMAT = 1
-HEADS = {"siamfc": SiamFCHead, "box": BoxHead}
+HEADS: dict[str, type[SiamFCHead] | type[BoxHead]] = {"siamfc": SiamFCHead, "box": BoxHead}
 
 
 class WeightsError(ValueError):
@@ -104,13 +105,16 @@ class SiameseNetwork(nn.Module):
     Crops are (N, 3, S, S) float, BGR, in [0, 255]; a batch of N pairs equals N single calls.
     """
 
+    head: SiamFCHead | BoxHead
+
     def __init__(self, card: ModelCard) -> None:
         super().__init__()
         if card.head not in HEADS:
             raise WeightsError(f"unknown head {card.head!r} in the model card; known: {', '.join(HEADS)}")
         self.card = card
         self.backbone = build_backbone(card.backbone)
-        self.head = HEADS[card.head](self.backbone.out_channels)
+        channels: Any = self.backbone.out_channels
+        self.head = HEADS[card.head](channels)
 
     def features(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) crops → (N, C, s, s) features."""
@@ -133,13 +137,18 @@ class SiameseNetwork(nn.Module):
         network = copy.deepcopy(self).eval()
         for module in list(network.modules()):
             _fold_batch_norm(module)
-        return network.to(memory_format=torch.channels_last).requires_grad_(False)
+        return channels_last(network).requires_grad_(False)
+
+
+def channels_last(network: SiameseNetwork) -> SiameseNetwork:
+    """The network with its kernels laid out for images stored pixel by pixel, as cameras and OpenCV store them."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _fold_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm2d that follows a Conv2d among `module`'s children; both stand in the order they run."""
     children = list(module.named_children())
-    for (name, child), (next_name, following) in zip(children, children[1:], strict=False):
+    for (name, child), (next_name, following) in itertools.pairwise(children):
         if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(child, following))
             setattr(module, next_name, nn.Identity())

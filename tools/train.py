@@ -1,0 +1,83 @@
+"""Train a tracker's network.
+
+examples:
+  python tools/train.py compact --data ../shared/data --output weights/compact.safetensors
+  python tools/train.py compact --data ~/GOT-10k --layout got10k --pairs 5000000 --output mine.safetensors
+  python tools/train.py ciresnet22 --data ~/coco --layout coco --init resnet50.pth --output mine.safetensors
+
+The footage is decoded once into --cache. A run that was stopped goes on from its last checkpoint in --run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from pathlib import Path
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=["compact", "ciresnet22"], help="what to train")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    layouts = ["shared", "got10k", "coco", "sequences", "images"]
+    parser.add_argument("--layout", choices=layouts, default="shared", help="of the data; shared = ../shared/data's")
+    parser.add_argument("--output", type=Path, required=True, help=".safetensors file to write, its card beside it")
+    parser.add_argument("--run", type=Path, help="folder of checkpoints and log (default: runs/MODEL)")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of the decoded footage")
+    parser.add_argument("--clips", type=int, default=800, help="synthetic clips composed from masks (layout shared)")
+    parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
+    parser.add_argument("--pairs", type=int, help="length of the training in pairs (default: the recipe's)")
+    parser.add_argument("--batch-size", type=int, help="pairs a step (default: the recipe's)")
+    parser.add_argument("--learning-rate", type=float, help="peak (default: the recipe's)")
+    parser.add_argument("--accelerator", default="auto", help="cpu, gpu, auto")
+    parser.add_argument("--devices", default="auto", help="how many, or auto")
+    parser.add_argument("--precision", default="bf16-mixed", help="bf16-mixed, 32-true, 16-mixed")
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compile", action="store_true", help="fuse the backbone with torch.compile")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    if options.output.suffix != ".safetensors":
+        print(f"train: --output must end in .safetensors, got {options.output}", file=sys.stderr)
+        return 2
+    if options.output.exists() and not options.overwrite:
+        print(f"train: {options.output} exists; give another name or --overwrite", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+    from learning.cache import open_footage  # here: so that --help and wrong arguments need no torch
+    from learning.siamese import RECIPES, train_and_save
+
+    changes = {"pairs": options.pairs, "batch_size": options.batch_size, "learning_rate": options.learning_rate}
+    recipe = dataclasses.replace(RECIPES[options.model], **{k: v for k, v in changes.items() if v is not None})
+    try:
+        footage = open_footage(options.data, options.layout, options.cache, options.clips)
+        card = train_and_save(
+            recipe,
+            footage,
+            options.run or Path("runs") / options.model,
+            options.output,
+            command="python tools/train.py " + " ".join(sys.argv[1:] if argv is None else argv),
+            init=options.init,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            precision=options.precision,
+            threads=options.threads,
+            seed=options.seed,
+            compiled=options.compile,
+        )
+    except (OSError, ValueError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {options.output} and its card (sha256 {card.sha256[:16]}…)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

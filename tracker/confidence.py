@@ -1,0 +1,74 @@
+"""How far a box can be believed: a calibrated score, and states with hysteresis.
+
+The score comes from the raw response, before window and penalties: a tracker that stays put would otherwise always be
+sure. It is the probability that the box overlaps the target by more than one half, fitted by logistic regression on
+tracks (`learning.calibration`), so it means the same for every model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tracker.decode import Decoded
+from tracker.result import TrackState
+
+
+@dataclass(frozen=True)
+class ConfidenceConfig:
+    """Calibration and thresholds.
+
+    Attributes:
+        weights: of peak, margin, contrast, and the intercept, in the logistic regression of the score.
+        certain: score from which a target that was not TRACKING is TRACKING again.
+        doubtful: score below which a TRACKING target becomes UNCERTAIN.
+        hopeless: score below which a frame counts towards LOST.
+        patience: so many hopeless frames, less those that were not, make a target LOST.
+        memory: share of the previous frames in the smoothed score, in [0, 1).
+    """
+
+    weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    certain: float = 0.5
+    doubtful: float = 0.4
+    hopeless: float = 0.25
+    patience: int = 8
+    memory: float = 0.5
+
+
+@dataclass
+class Confidence:
+    """The state machine of one target.
+
+    ::
+
+        TRACKING ──score < doubtful──▶ UNCERTAIN ──hopeless for `patience` frames──▶ LOST
+            ▲                              │                                          │
+            └──────score ≥ certain─────────┴────────────score ≥ certain───────────────┘
+    """
+
+    config: ConfidenceConfig
+    state: TrackState = TrackState.TRACKING
+    score: float = 1.0
+    hopeless: int = 0
+
+    def judge(self, decoded: Decoded) -> tuple[float, TrackState]:
+        """Take in one frame's response; return the smoothed score in [0, 1] and the state."""
+        config = self.config
+        raw = probability(decoded, config)
+        self.score = config.memory * self.score + (1 - config.memory) * raw
+        self.hopeless = self.hopeless + 1 if raw < config.hopeless else max(self.hopeless - 1, 0)
+        if self.score >= config.certain:
+            self.state, self.hopeless = TrackState.TRACKING, 0
+        elif self.state is not TrackState.LOST:
+            if self.hopeless >= config.patience:
+                self.state = TrackState.LOST
+            elif self.score < config.doubtful:
+                self.state = TrackState.UNCERTAIN
+        return self.score, self.state
+
+
+def probability(decoded: Decoded, config: ConfidenceConfig) -> float:
+    """Probability in [0, 1] that the decoded box overlaps the target by more than one half."""
+    peak, margin, contrast, intercept = config.weights
+    logit = peak * decoded.peak + margin * decoded.margin + contrast * decoded.contrast + intercept
+    return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))

@@ -1,0 +1,170 @@
+"""Response → where the target is, how large, and what the raw response says of its presence.
+
+Each function takes the response of one target, (S, C, R, R) for S scales, and the size that the target had. All lengths
+are pixels of the search crop at scale 1; the caller converts them to the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """How a response is read.
+
+    Attributes:
+        scales: number of search scales; 1 for a head that regresses boxes, 3 for SiamFC's pyramid.
+        scale_step: ratio of neighbouring scales of the pyramid.
+        scale_penalty: pyramid: factor on the response of the outer scales. Boxes: strength k of the penalty
+            exp(k − k·change) on a change of size and aspect (SiamRPN, Li et al. 2018, equation 13).
+        scale_rate: share of the new size in the estimate, in [0, 1] (damping).
+        window_influence: share of the cosine window in the score by which the peak is chosen, in [0, 1].
+    """
+
+    scales: int = 1
+    scale_step: float = 1.0375
+    scale_penalty: float = 0.05
+    scale_rate: float = 0.35
+    window_influence: float = 0.35
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What one response says.
+
+    Attributes:
+        shift: (dx, dy) of the target's centre from the crop's centre, in crop pixels.
+        size: (w, h) of the target in crop pixels, damped.
+        peak: largest logit near the chosen place, without window and penalties.
+        margin: `peak` minus the largest logit elsewhere: small where something else looks like the target.
+        contrast: (`peak` − mean) / standard deviation of the logits elsewhere.
+    """
+
+    shift: tuple[float, float]
+    size: tuple[float, float]
+    peak: float
+    margin: float
+    contrast: float
+
+
+@lru_cache(maxsize=16)
+def cosine_window(cells: int) -> Array:
+    """(cells, cells) outer product of two Hann windows that are positive at the border, largest value 1."""
+    line = np.hanning(cells + 2)[1:-1]
+    return np.outer(line, line).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def cell_shifts(cells: int, stride: int) -> Array:
+    """(cells,) displacements of the cells from the crop's centre in pixels: the middle cell is 0."""
+    return ((np.arange(cells) - (cells - 1) / 2) * stride).astype(np.float32)
+
+
+def statistics(logits: Array, row: int, column: int, reach: int = 2) -> tuple[float, float, float]:
+    """`Decoded.peak`, `margin` and `contrast` of a (R, R) response around a chosen cell."""
+    top, left = max(row - reach, 0), max(column - reach, 0)
+    near = logits[top : row + reach + 1, left : column + reach + 1]
+    peak = float(near.max())
+    count = logits.size - near.size
+    if count <= 0:
+        return peak, 0.0, 0.0
+    elsewhere = logits.copy()
+    elsewhere[top : row + reach + 1, left : column + reach + 1] = -np.inf
+    highest = float(elsewhere.max())
+    mean = (float(logits.sum()) - float(near.sum())) / count
+    square = (float((logits * logits).sum()) - float((near * near).sum())) / count
+    deviation = max(square - mean * mean, 1e-6) ** 0.5
+    return peak, peak - highest, (peak - mean) / deviation
+
+
+def decode_boxes(response: Array, size: tuple[float, float], stride: int, config: DecodeConfig) -> Decoded:
+    """Read the response of a head that regresses boxes.
+
+    Args:
+        response: (1, 5, R, R): logit, then distances to the left, top, right and bottom side in crop pixels.
+        size: (w, h) of the target's previous estimate in crop pixels.
+        stride: crop pixels between cells.
+        config: how.
+    """
+    logits, left, top, right, bottom = response[0]
+    probability = 1 / (1 + np.exp(-logits))
+    width, height = left + right, top + bottom
+    penalty = np.exp(config.scale_penalty * (1 - _change(width, height, size)))
+    window = cosine_window(logits.shape[0])
+    ranking = penalty * probability * (1 - config.window_influence) + window * config.window_influence
+    row, column = divmod(int(ranking.argmax()), logits.shape[1])
+
+    at = row, column
+    shifts = cell_shifts(logits.shape[0], stride)
+    shift = (
+        float(shifts[column] + (right[at] - left[at]) / 2),
+        float(shifts[row] + (bottom[at] - top[at]) / 2),
+    )
+    rate = float(penalty[at] * probability[at]) * config.scale_rate
+    new = (
+        size[0] + rate * (float(width[at]) - size[0]),
+        size[1] + rate * (float(height[at]) - size[1]),
+    )
+    return Decoded(shift, new, *statistics(logits, row, column))
+
+
+def _change(width: Array, height: Array, size: tuple[float, float]) -> Array:
+    """Product of the changes in aspect and in scale, each ≥ 1 (SiamRPN, equation 13)."""
+    w, h = size
+    aspect = (w / h) / (width / height)
+    padding = (width + height) / 2
+    scale = np.sqrt((width + padding) * (height + padding)) / np.sqrt((w + (w + h) / 2) * (h + (w + h) / 2))
+    return np.maximum(aspect, 1 / aspect) * np.maximum(scale, 1 / scale)
+
+
+UPSAMPLE = 16  # SiamFC's: the 17×17 response is read on a grid of half a pixel of the crop
+
+
+def pyramid(config: DecodeConfig) -> Array:
+    """(S,) factors on the search region's side, the middle one 1."""
+    steps = np.arange(config.scales) - config.scales // 2
+    return config.scale_step**steps
+
+
+def decode_pyramid(response: Array, size: tuple[float, float], stride: int, config: DecodeConfig) -> Decoded:
+    """Read the responses of SiamFC's scale pyramid (Bertinetto et al. 2016, section 4; SiamDW's test loop).
+
+    The displacement is measured in the crop of the scale that won and is brought back to scale 1, the grid's centre
+    is (n − 1) / 2: SiamDW's code leaves both out, which costs it up to a quarter of a pixel of the crop.
+
+    Args:
+        response: (S, 1, R, R) logits, one search scale each, from small to large regions.
+        size: (w, h) of the target's previous estimate in crop pixels.
+        stride: crop pixels between cells.
+        config: how.
+    """
+    cells = response.shape[-1]
+    side = cells * UPSAMPLE
+    fine = np.stack([cv2.resize(map_[0], (side, side), interpolation=cv2.INTER_CUBIC) for map_ in response])
+    factors = pyramid(config)
+    heights = fine.max(axis=(1, 2))
+    floor = float(fine.min())
+    penalties = np.where(np.arange(len(factors)) == len(factors) // 2, 1.0, config.scale_penalty)
+    chosen = int(np.argmax((heights - floor) * penalties))
+
+    share = fine[chosen] - fine[chosen].min()
+    share /= max(float(share.sum()), 1e-12)
+    window = cosine_window(side)
+    ranking = (1 - config.window_influence) * share + config.window_influence * window / window.sum()
+    row, column = divmod(int(ranking.argmax()), side)
+    middle, pixels = (side - 1) / 2, stride / UPSAMPLE * factors[chosen]
+    scale = 1 + config.scale_rate * (factors[chosen] - 1)
+    logits = response[chosen, 0]
+    return Decoded(
+        (float((column - middle) * pixels), float((row - middle) * pixels)),
+        (float(size[0] * scale), float(size[1] * scale)),
+        *statistics(logits, row // UPSAMPLE, column // UPSAMPLE),
+    )

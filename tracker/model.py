@@ -1,0 +1,45 @@
+"""A model that trackers share: its card now, its network and runtime when first needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tracker.network import ModelCard, WeightsError, find_weights, load_network
+from tracker.runtimes import Runtime, open_runtime
+
+
+class Model:
+    """Weights by name, and what runs them.
+
+    Pickling keeps the name and the hash; the runtime is built again at first use.
+
+    Args:
+        name_or_path: a shipped model's name or a .safetensors file.
+        runtime, device, threads: see `tracker.runtimes.open_runtime`.
+
+    Raises:
+        WeightsError: the weights cannot be used.
+        ValueError: the runtime or device cannot.
+    """
+
+    def __init__(
+        self, name_or_path: str | Path, runtime: str = "auto", device: str = "auto", threads: int | None = None
+    ) -> None:
+        self.name = str(name_or_path)
+        self.card: ModelCard = ModelCard.read(find_weights(name_or_path).with_suffix(".json"))
+        self._options = (runtime, device, threads)
+        self._runtime: Runtime | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime, built at first use."""
+        if self._runtime is None:
+            network = load_network(self.name)
+            if network.card.sha256 != self.card.sha256:
+                raise WeightsError(f"{self.name}: the weights have changed since this tracker was made")
+            self._runtime = open_runtime(network, *self._options)
+        return self._runtime
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runtime": None}

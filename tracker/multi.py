@@ -1,0 +1,103 @@
+"""`MultiTracker`: several targets in one video, their search regions in one batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.frame import to_bgr8
+from tracker.model import Model
+from tracker.result import TrackResult
+from tracker.siam import SiamTracker
+
+
+class MultiTracker:
+    """Follows any number of targets with one network.
+
+    Args:
+        model: the weights.
+        config: overrides of the model's configuration, for all targets.
+
+    Attributes:
+        results: the last result of each target by its id.
+    """
+
+    def __init__(self, model: Model, **config: Any) -> None:
+        self.model = model
+        self.config = config
+        self.results: dict[int, TrackResult] = {}
+        self._trackers: dict[int, SiamTracker] = {}
+        self._last_id = 0
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "compact",
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        **config: Any,
+    ) -> MultiTracker:
+        """See `SiamTracker.from_pretrained`."""
+        first = SiamTracker.from_pretrained(name_or_path, runtime=runtime, device=device, threads=threads, **config)
+        return cls(first.model, **config)
+
+    def add(self, frame: Any, box: Iterable[float], id: int | None = None, timestamp: float | None = None) -> int:
+        """Start on another target.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, or what `to_bgr8` takes.
+            box: ``(x, y, w, h)`` in 0-based pixels.
+            id: for the target; the next free one, from 1, if not given.
+            timestamp: seconds; handed through.
+
+        Returns:
+            The id.
+
+        Raises:
+            ValueError: a bad frame or box, or an id that is in use.
+        """
+        if id is not None and id in self._trackers:
+            raise ValueError(f"target {id} is being tracked already; remove it first or take another id")
+        tracker = SiamTracker(self.model, **self.config)
+        result = tracker.init(frame, box, timestamp)
+        number = self._last_id + 1 if id is None else id
+        self._last_id = max(self._last_id, number)
+        self._trackers[number], self.results[number] = tracker, result
+        return number
+
+    def remove(self, id: int) -> None:
+        """Stop following a target.
+
+        Raises:
+            KeyError: no such target.
+        """
+        if id not in self._trackers:
+            raise KeyError(f"no target {id}; there are {sorted(self._trackers) or 'none'}")
+        del self._trackers[id], self.results[id]
+
+    def update(self, frame: Any, timestamp: float | None = None) -> dict[int, TrackResult]:
+        """Find all targets in the next frame.
+
+        Returns:
+            The result of each target by its id; `elapsed` is the time of the whole batch.
+
+        Raises:
+            ValueError: a bad frame.
+        """
+        since = time.perf_counter()
+        image = to_bgr8(frame)
+        if not self._trackers:
+            return {}
+        trackers = self._trackers.values()
+        crops = [tracker.search_crops(image) for tracker in trackers]
+        kernels = np.concatenate([tracker.target.kernel for tracker in trackers if tracker.target])
+        responses = np.split(self.model.runtime.search(np.concatenate(crops), kernels), len(crops))
+        for (number, tracker), response in zip(self._trackers.items(), responses, strict=True):
+            self.results[number] = tracker.take(response, image, since, timestamp)
+        return dict(self.results)

@@ -1,0 +1,288 @@
+"""`SiamTracker`: the tracking loop of SiamFC (Bertinetto et al. 2016, section 4) and its one-scale variant.
+
+One look at the exemplar gives a kernel; in each frame the kernel is compared with a search region around the last
+place, and the peak of the response is the new place. A head that regresses boxes needs one search region, SiamFC's
+correlation one per scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.box import validate_box
+from tracker.confidence import Confidence, ConfidenceConfig
+from tracker.crop import centre_of, crop, exemplar_side, mean_colour
+from tracker.decode import DecodeConfig, Decoded, decode_boxes, decode_pyramid, pyramid
+from tracker.frame import to_bgr8
+from tracker.model import Model
+from tracker.network import ModelCard, available
+from tracker.result import Box, TrackResult, TrackState
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TrackerConfig(DecodeConfig, ConfidenceConfig):
+    """All that can be set on a tracker; a model's card overrides the defaults, keywords override the card.
+
+    Attributes:
+        smallest: no side of a box is estimated below this many pixels (or the first box's, where that is smaller).
+        template_rate: weight of each new look at the target in the kernel's running mean; 0 keeps the first look.
+        template_share: share of that running mean in the kernel that searches; the rest is the first look's.
+        template_score: score from which a look is trusted for the running mean.
+        template_interval: frames between two looks.
+    """
+
+    smallest: float = 6.0
+    template_rate: float = 0.0
+    template_share: float = 0.5
+    template_score: float = 0.7
+    template_interval: int = 5
+
+    @classmethod
+    def of(cls, card: ModelCard, **overrides: Any) -> TrackerConfig:
+        """The configuration of a model, with keywords put over it.
+
+        Raises:
+            ValueError: an unknown key, in the card or among the keywords.
+        """
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        if unknown := sorted((card.config.keys() | overrides.keys()) - known):
+            raise ValueError(f"unknown configuration: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        values = {**card.config, **overrides}
+        if isinstance(values.get("weights"), list):
+            values["weights"] = tuple(values["weights"])
+        return cls(**values)
+
+
+@dataclass
+class Target:
+    """The state of one target.
+
+    Attributes:
+        centre: (x, y) in image pixels.
+        size: (w, h) in image pixels.
+        first_size: (w, h) at `init`.
+        border: colour beyond the first frame's border.
+        kernel: (1, K, k, k) what the search compares with.
+        first_kernel: (1, K, k, k) of the exemplar.
+        mean_kernel: (1, K, k, k) running mean of later looks.
+        confidence: the state machine.
+        age: frames since `init`.
+    """
+
+    centre: tuple[float, float]
+    size: tuple[float, float]
+    first_size: tuple[float, float]
+    border: tuple[float, ...]
+    kernel: NDArray[np.float32]
+    first_kernel: NDArray[np.float32]
+    mean_kernel: NDArray[np.float32]
+    confidence: Confidence
+    age: int = 0
+
+    @property
+    def box(self) -> Box:
+        """``(x, y, w, h)`` in image pixels."""
+        (x, y), (w, h) = self.centre, self.size
+        return x - w / 2, y - h / 2, w, h
+
+
+class SiamTracker:
+    """Follows one target.
+
+    One object has its own state; it must be used by one thread at a time. It can be pickled: the target's state goes
+    along, the network is loaded again at first use.
+
+    Args:
+        model: the weights, which several trackers may share.
+        config: overrides of the model's configuration.
+
+    Raises:
+        ValueError: an unknown configuration key.
+    """
+
+    def __init__(self, model: Model, **config: Any) -> None:
+        self.model = model
+        self.config = TrackerConfig.of(model.card, **config)
+        self.target: Target | None = None
+        self._busy = threading.Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "compact",
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        **config: Any,
+    ) -> SiamTracker:
+        """A tracker with trained weights.
+
+        Args:
+            name_or_path: a name of `available()`, or a .safetensors file with its card beside it.
+            runtime: "auto" or "torch".
+            device: "auto" (CUDA where there is one), "cpu", "cuda", …
+            threads: CPU threads, for torch in the whole process; `None` leaves them alone.
+            config: overrides, see `TrackerConfig`.
+
+        Raises:
+            WeightsError: the weights are missing, damaged or foreign.
+            ValueError: an unknown runtime, device or configuration key.
+        """
+        tracker = cls(Model(name_or_path, runtime, device, threads), **config)
+        _ = tracker.model.runtime  # fail here, not in the first frame
+        return tracker
+
+    @staticmethod
+    def available() -> dict[str, ModelCard]:
+        """The models that ship with the package: name → card."""
+        return available()
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime in use."""
+        return self.model.runtime.name
+
+    def init(self, frame: Any, box: Iterable[float], timestamp: float | None = None) -> TrackResult:
+        """Start on a target, forgetting any other.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, or what `to_bgr8` takes.
+            box: ``(x, y, w, h)`` in 0-based pixels, at least partly in the image.
+            timestamp: seconds; handed through.
+
+        Returns:
+            The box as given, score 1, TRACKING.
+
+        Raises:
+            ValueError: a bad frame or box.
+            RuntimeError: another thread is using this tracker.
+        """
+        with self._exclusively():
+            since = time.perf_counter()
+            image = to_bgr8(frame)
+            valid = validate_box(box, image.shape[1], image.shape[0])
+            border = mean_colour(image)
+            centre, size = centre_of(valid), valid[2:]
+            kernel = self._look(image, centre, size, border)
+            confidence = Confidence(self.config)
+            self.target = Target(centre, size, size, border, kernel, kernel, kernel, confidence)
+            return TrackResult(valid, 1.0, TrackState.TRACKING, time.perf_counter() - since, timestamp)
+
+    def update(self, frame: Any, timestamp: float | None = None) -> TrackResult:
+        """Find the target in the next frame.
+
+        Args:
+            frame: as for `init`; another size is allowed.
+            timestamp: seconds; handed through.
+
+        Returns:
+            Box, score and state. In LOST the box is the last estimate.
+
+        Raises:
+            ValueError: a bad frame.
+            RuntimeError: no target (`init` was not called), or another thread is using this tracker.
+        """
+        with self._exclusively():
+            since = time.perf_counter()
+            image = to_bgr8(frame)
+            crops = self.search_crops(image)
+            assert self.target is not None
+            response = self.model.runtime.search(crops, self.target.kernel)
+            return self.take(response, image, since, timestamp)
+
+    def reset(self) -> None:
+        """Forget the target."""
+        with self._exclusively():
+            self.target = None
+
+    def search_crops(self, image: Image) -> NDArray[np.uint8]:
+        """(S, 255, 255, 3) search regions around the last place, one a scale; the first half of `update`."""
+        target, card = self._tracked(), self.model.card
+        side = exemplar_side(*target.size) * card.search_size / card.exemplar_size
+        return np.stack(
+            [
+                crop(image, target.centre, side * factor, card.search_size, target.border)
+                for factor in pyramid(self.config)
+            ]
+        )
+
+    def take(self, response: NDArray[np.float32], image: Image, since: float, timestamp: float | None) -> TrackResult:
+        """Decode the response of the search crops and move the target; the second half of `update`.
+
+        Args:
+            response: (S, C, R, R) of one target.
+            image: the frame that the crops were cut from.
+            since: `time.perf_counter()` at which work on this frame began.
+            timestamp: seconds; handed through.
+        """
+        target, card, config = self._tracked(), self.model.card, self.config
+        step = exemplar_side(*target.size) / card.exemplar_size  # image pixels in a crop pixel
+        size = target.size[0] / step, target.size[1] / step
+        decode = decode_boxes if card.head == "box" else decode_pyramid
+        decoded = decode(response, size, card.stride, config)
+        score, state = target.confidence.judge(decoded)
+        if state is not TrackState.LOST:  # a lost target stays where it was last seen
+            self._move(target, decoded, step, image)
+        target.age += 1
+        if config.template_rate and target.age % config.template_interval == 0 and score >= config.template_score:
+            self._refresh(target, image)
+        return TrackResult(target.box, score, state, time.perf_counter() - since, timestamp)
+
+    def _move(self, target: Target, decoded: Decoded, step: float, image: Image) -> None:
+        """Put the decoded place and size, clipped to what makes sense in the image, into the target's state."""
+        height, width = image.shape[:2]
+        x = min(max(target.centre[0] + decoded.shift[0] * step, 0.0), float(width))
+        y = min(max(target.centre[1] + decoded.shift[1] * step, 0.0), float(height))
+        low = [min(self.config.smallest, side) for side in target.first_size]
+        w = min(max(decoded.size[0] * step, low[0]), max(float(width), target.first_size[0]))
+        h = min(max(decoded.size[1] * step, low[1]), max(float(height), target.first_size[1]))
+        target.centre, target.size = (x, y), (w, h)
+
+    def _look(
+        self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]
+    ) -> NDArray[np.float32]:
+        """(1, K, k, k) kernel of what is at a place."""
+        card = self.model.card
+        exemplar = crop(image, centre, exemplar_side(*size), card.exemplar_size, border)
+        return self.model.runtime.template(exemplar[None])
+
+    def _refresh(self, target: Target, image: Image) -> None:
+        """Let a trusted look at the target into the kernel."""
+        rate, share = self.config.template_rate, self.config.template_share
+        look = self._look(image, target.centre, target.size, target.border)
+        target.mean_kernel = (1 - rate) * target.mean_kernel + rate * look
+        target.kernel = (1 - share) * target.first_kernel + share * target.mean_kernel
+
+    def _tracked(self) -> Target:
+        if self.target is None:
+            raise RuntimeError("no target: call init(frame, box) before update(frame)")
+        return self.target
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this tracker is in use by another thread; give each thread a tracker of its own")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_busy"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._busy = threading.Lock()
