@@ -50,10 +50,28 @@ def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
     return error * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 
+def ranking_loss(logits: Tensor, positive: Tensor, background: Tensor, others: Tensor) -> Tensor:
+    """Cross-entropy of "which of all these cells is the target's": −log of the positives' share of the softmax.
+
+    It goes on teaching where the focal loss is content: that the target beats the look-alike beside it, and that its
+    own exemplar beats a foreign one.
+
+    Args:
+        logits: (n, R, R) of the true pairs.
+        positive: (n, R, R) bool; pairs without any do not count.
+        background: (n, R, R) bool.
+        others: (n, R, R) logits of the same search regions with foreign exemplars; −inf where they do not count.
+    """
+    owned = logits.masked_fill(~positive, -torch.inf).flatten(1).logsumexp(1)
+    against = torch.cat([logits.masked_fill(~(positive | background), -torch.inf).flatten(1), others.flatten(1)], 1)
+    counted = positive.flatten(1).any(1)
+    return (against.logsumexp(1) - owned)[counted].sum() / counted.sum().clamp(min=1)
+
+
 def box_loss(
     response: Tensor, boxes: Tensor, others: Tensor, other_valid: Tensor, stride: int, size: int
 ) -> dict[str, Tensor]:
-    """Classification by quality focal loss, regression by GIoU.
+    """Classification by quality focal loss and ranking, regression by GIoU.
 
     Cells in the inner ellipse of the target (half its axes) are positive, labelled with the overlap of the box that
     they predict, so that the score of a cell is the overlap to expect (Li et al. 2020); cells between the inner and
@@ -68,7 +86,7 @@ def box_loss(
         size: side of the search crop in pixels.
 
     Returns:
-        "loss", and for the log "positive", "negative", "giou", "iou".
+        "loss", and for the log "positive", "negative", "ranking", "giou", "iou".
     """
     centres = cell_centres(response.shape[-1], stride, size, response.device)
     x, y, w, h = (value[:, None, None] for value in boxes.unbind(1))
@@ -90,8 +108,11 @@ def box_loss(
     negatives = focal[~positive & ~ignored].sum() / count
     mismatched = quality_focal(others[:, 0], torch.zeros_like(others[:, 0]))[other_valid].sum() / count
     regression = (1 - generalised).sum() / count
+    foreign = others[:, 0].masked_fill(~other_valid[:, None, None], -torch.inf)
+    ranking = ranking_loss(response[:, 0], positive, ~positive & ~ignored, foreign)
     return {
-        "loss": positives + negatives + mismatched + regression,
+        "loss": 2 * (positives + negatives + mismatched) + 0.5 * ranking + regression,
+        "ranking": ranking.detach(),
         "positive": positives.detach(),
         "negative": (negatives + mismatched).detach(),
         "giou": regression.detach(),
