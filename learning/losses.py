@@ -60,7 +60,7 @@ def ranking_loss(logits: Tensor, positive: Tensor, background: Tensor, others: T
         logits: (n, R, R) of the true pairs.
         positive: (n, R, R) bool; pairs without any do not count.
         background: (n, R, R) bool.
-        others: (n, R, R) logits of the same search regions with foreign exemplars; −inf where they do not count.
+        others: (n, K, R, R) logits of the same search regions with foreign exemplars; −inf where they do not count.
     """
     owned = logits.masked_fill(~positive, -torch.inf).flatten(1).logsumexp(1)
     against = torch.cat([logits.masked_fill(~(positive | background), -torch.inf).flatten(1), others.flatten(1)], 1)
@@ -80,8 +80,8 @@ def box_loss(
     Args:
         response: (n, 5, R, R) of the true pairs (`tracker.correlation.BoxHead.search`).
         boxes: (n, 4) targets ``(x, y, w, h)`` in pixels of the search crop.
-        others: (n, 1, R, R) or wider: the negative pairs' response, channel 0 used.
-        other_valid: (n,) bool, False where a negative pair may show the same object.
+        others: (n, K, R, R) logits of the same search regions with K foreign exemplars.
+        other_valid: (n, K) bool, False where a foreign exemplar may show the same object.
         stride: pixels between cells.
         size: side of the search crop in pixels.
 
@@ -106,9 +106,9 @@ def box_loss(
     focal = quality_focal(response[:, 0], quality)
     positives = focal[positive].sum() / count
     negatives = focal[~positive & ~ignored].sum() / count
-    mismatched = quality_focal(others[:, 0], torch.zeros_like(others[:, 0]))[other_valid].sum() / count
+    mismatched = quality_focal(others, torch.zeros_like(others))[other_valid].sum() / (count * others.shape[1])
     regression = (1 - generalised).sum() / count
-    foreign = others[:, 0].masked_fill(~other_valid[:, None, None], -torch.inf)
+    foreign = others.masked_fill(~other_valid[..., None, None], -torch.inf)
     ranking = ranking_loss(response[:, 0], positive, ~positive & ~ignored, foreign)
     return {
         "loss": 2 * (positives + negatives + mismatched) + 0.5 * ranking + regression,
@@ -125,12 +125,14 @@ def logistic_loss(
 ) -> dict[str, Tensor]:
     """SiamFC's logistic loss (Bertinetto et al. 2016, equations 3 and 4), positives and negatives weighing one half.
 
+    Foreign exemplars and the ranking are ours: they cost next to nothing where the backbone takes all the time.
+
     A cell is positive within `radius` pixels (Manhattan distance, as SiamDW's code has it) of the target's centre.
 
     Args: see `box_loss`; the response has one channel.
 
     Returns:
-        "loss", and for the log "positive", "negative".
+        "loss", and for the log "positive", "negative", "ranking".
     """
     centres = cell_centres(response.shape[-1], stride, size, response.device)
     middle = boxes[:, :2] + boxes[:, 2:] / 2
@@ -141,10 +143,12 @@ def logistic_loss(
     loss = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
     positives = loss[positive].sum() / positive.sum().clamp(min=1)
     negatives = loss[~positive].mean()
-    mismatched = F.softplus(others[:, 0])[other_valid]
-    mismatched = mismatched.mean() if mismatched.numel() else logits.new_zeros(())
+    mismatched = F.softplus(others)[other_valid].sum() / (other_valid.sum() * others[0, 0].numel()).clamp(min=1)
+    foreign = others.masked_fill(~other_valid[..., None, None], -torch.inf)
+    ranking = ranking_loss(logits, positive, ~positive, foreign)
     return {
-        "loss": 0.5 * positives + 0.25 * (negatives + mismatched),
+        "loss": 0.5 * positives + 0.25 * (negatives + mismatched) + 0.5 * ranking,
+        "ranking": ranking.detach(),
         "positive": positives.detach(),
         "negative": (0.5 * (negatives + mismatched)).detach(),
     }

@@ -44,6 +44,7 @@ class Recipe:
         search_size: side of the search crop in training; a smaller one than the card's saves time and loses nothing
             but cells, as nothing in the network is padded.
         data: how pairs are drawn.
+        foreign: foreign exemplars that each search region is compared with, as negatives.
         batches_per_epoch: an epoch is no more than the interval of checkpoints.
     """
 
@@ -54,6 +55,7 @@ class Recipe:
     weight_decay: float = 1e-4
     search_size: int = 255
     data: PairConfig = field(default_factory=PairConfig)
+    foreign: int = 1
     batches_per_epoch: int = 250
 
     @property
@@ -80,6 +82,7 @@ RECIPES = {
         batch_size=16,
         learning_rate=1e-3,
         search_size=191,
+        foreign=6,
         data=PairConfig(shift=28.0),
     ),
 }
@@ -143,8 +146,9 @@ class SiameseTraining(L.LightningModule):
         kernels = self.network.template(exemplars)
         features = self.network.features(searches)
         response = self.network.head.search(features, kernels)
-        others = self.network.head.search(features, kernels.roll(1, 0))
-        foreign = batch.scenes != batch.scenes.roll(1, 0)
+        rolls = range(1, self.recipe.foreign + 1)
+        others = torch.cat([self.network.head.search(features, kernels.roll(k, 0))[:, :1] for k in rolls], dim=1)
+        foreign = torch.stack([batch.scenes != batch.scenes.roll(k, 0) for k in rolls], dim=1)
         parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
         self.log_dict(parts, prog_bar=True)
         return parts["loss"]

@@ -44,19 +44,20 @@ class SiamFCHead(nn.Module):
     """Cross-correlation scaled by a constant: the logit of "the target's centre is here".
 
     SiamFC and SiamDW multiply by 0.001 (AlexNet) or 0.1 (CIResNet) at test time and leave the scale to the last layer
-    in training; here one scale and one bias serve both, so that the response is a calibrated logit.
+    in training; here one gain and one bias serve both, so that the response is a calibrated logit.
 
     Args:
         channels: of the backbone's features.
-        scale: of the inner product, before training adjusts it.
     """
 
     regresses_boxes = False
 
-    def __init__(self, channels: int, scale: float = 0.001) -> None:
+    SCALE = 0.001
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.scale = nn.Parameter(torch.tensor(float(scale)))
+        self.gain = nn.Parameter(torch.ones(()))
         self.bias = nn.Parameter(torch.zeros(()))
 
     def template(self, features: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class SiamFCHead(nn.Module):
 
     def search(self, features: Tensor, kernel: Tensor) -> Tensor:
         """(N, C, H, W) and (N, C, h, w) → (N, 1, H−h+1, W−w+1) logits."""
-        return cross_correlation(features, kernel) * self.scale + self.bias
+        return cross_correlation(features, kernel) * (self.SCALE * self.gain) + self.bias
 
 
 class BoxHead(nn.Module):
