@@ -70,7 +70,7 @@ class Got10kTracker:
     @staticmethod
     def _bgr(image: Any) -> Any:
         pixels = np.asarray(image)
-        return pixels[..., ::-1] if pixels.ndim == 3 else pixels
+        return pixels[..., 2::-1] if pixels.ndim == 3 else pixels  # alpha is left out
 
 
 def as_opencv(tracker: SiamTracker) -> OpenCVTracker:

@@ -30,8 +30,10 @@ def validate_box(box: Iterable[float], width: int, height: int) -> Box:
         ValueError: not four finite numbers, a width or height that is not positive, or no overlap with the image.
     """
     try:
+        if isinstance(box, (str, bytes)):  # "1234" is no box, though it can be taken apart into four numbers
+            raise TypeError
         values = tuple(float(value) for value in box)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"box must be four numbers (x, y, w, h), got {box!r}") from error
     if len(values) != 4:
         raise ValueError(f"box must be four numbers (x, y, w, h), got {len(values)}: {values}")
