@@ -68,7 +68,9 @@ class Confidence:
 
 
 def probability(decoded: Decoded, config: ConfidenceConfig) -> float:
-    """Probability in [0, 1] that the decoded box overlaps the target by more than one half."""
+    """Probability in [0, 1] that the decoded box overlaps the target by more than one half; 0 if not finite."""
+    if not decoded.finite:
+        return 0.0
     peak, margin, contrast, intercept = config.weights
     logit = peak * decoded.peak + margin * decoded.margin + contrast * decoded.contrast + intercept
     return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))

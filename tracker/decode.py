@@ -6,6 +6,7 @@ are pixels of the search crop at scale 1; the caller converts them to the image.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -54,6 +55,11 @@ class Decoded:
     margin: float
     contrast: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether all of it is numbers; a response with NaN or infinities in it is no evidence of anything."""
+        return math.isfinite(sum(self.shift) + sum(self.size) + self.peak + self.margin + self.contrast)
+
 
 @lru_cache(maxsize=16)
 def cosine_window(cells: int) -> Array:
@@ -85,6 +91,7 @@ def statistics(logits: Array, row: int, column: int, reach: int = 2) -> tuple[fl
     return peak, peak - highest, (peak - mean) / deviation
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # what is not finite is `Decoded.finite`'s to say
 def decode_boxes(response: Array, size: tuple[float, float], stride: int, config: DecodeConfig) -> Decoded:
     """Read the response of a head that regresses boxes.
 
@@ -134,6 +141,7 @@ def pyramid(config: DecodeConfig) -> Array:
     return config.scale_step**steps
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def decode_pyramid(response: Array, size: tuple[float, float], stride: int, config: DecodeConfig) -> Decoded:
     """Read the responses of SiamFC's scale pyramid (Bertinetto et al. 2016, section 4; SiamDW's test loop).
 
