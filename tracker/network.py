@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -72,7 +73,7 @@ class ModelCard:
         """Read and check a card.
 
         Raises:
-            WeightsError: no such file, not JSON, of a newer format, or with unknown or missing entries.
+            WeightsError: no such file, not JSON, of a newer format, or with unknown, missing or wrong entries.
         """
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +93,14 @@ class ModelCard:
             raise WeightsError(f"{path}: unknown entries in the model card: {', '.join(unknown)}")
         if missing := sorted({"backbone", "head"} - set(entries)):
             raise WeightsError(f"{path}: entries missing from the model card: {', '.join(missing)}")
-        return cls(**entries)
+        for name, value in entries.items():
+            kind = type(getattr(cls("", ""), name))
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise WeightsError(f"{path}: `{name}` in the model card must be of type {kind.__name__}, got {value!r}")
+        card = cls(**entries)
+        if min(card.exemplar_size, card.search_size, card.stride) < 1:
+            raise WeightsError(f"{path}: exemplar_size, search_size and stride in the model card must be positive")
+        return card
 
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
@@ -175,13 +183,20 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
 
     Returns:
         The card as written, with the hash of the tensors.
+
+    Raises:
+        ValueError: `path` does not end in .safetensors, or a tensor has values that are not finite (in fp16, if asked).
     """
     from safetensors.torch import save_file
 
     path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a weights file must end in .safetensors, or it could not be loaded by its path")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if half:
         tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"{path}: not finite{' in fp16' * half}, so not saved: {', '.join(broken)}")
     written = dataclasses.replace(network.card, **card, sha256=tensor_hash(tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(path))
@@ -191,8 +206,10 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
 
 def available() -> dict[str, ModelCard]:
     """The models that ship with the package: name → card."""
-    cards = (Path(str(entry)) for entry in resources.files("weights").iterdir() if entry.name.endswith(".json"))
-    return {path.stem: ModelCard.read(path) for path in sorted(cards)}
+    files = (Path(str(entry)) for entry in resources.files("weights").iterdir())
+    return {
+        path.stem: ModelCard.read(path.with_suffix(".json")) for path in sorted(files) if path.suffix == ".safetensors"
+    }
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -203,11 +220,11 @@ def find_weights(name_or_path: str | Path) -> Path:
     """
     path = Path(name_or_path)
     if path.suffix == ".safetensors":
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path's own, says no to a name that the system cannot even look up
             raise WeightsError(f"{path}: no such weights file")
         return path
     shipped = Path(str(resources.files("weights"))) / f"{name_or_path}.safetensors"
-    if path.name != str(name_or_path) or not shipped.is_file():
+    if path.name != str(name_or_path) or not os.path.isfile(shipped):
         raise WeightsError(
             f"{name_or_path!s}: neither a model that ships with the package ({', '.join(available()) or 'none'}) "
             "nor a path to a .safetensors file"
@@ -235,7 +252,10 @@ def load_network(name_or_path: str | Path) -> SiameseNetwork:
             f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {card.sha256[:16] or '(nothing)'}…; "
             "the file is damaged or belongs to another card: fetch both again"
         )
-    network = SiameseNetwork(card)
+    try:
+        network = SiameseNetwork(card)
+    except ValueError as error:
+        raise WeightsError(f"{path}: its card names what this version does not have: {error}") from error
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
