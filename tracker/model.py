@@ -12,11 +12,15 @@ from tracker.runtimes import Runtime, open_runtime
 class Model:
     """Weights by name, and what runs them.
 
-    Pickling keeps the name and the hash; the runtime is built again at first use.
+    Pickling keeps the name (of a file: its absolute path) and the hash; the runtime is built again at first use.
 
     Args:
         name_or_path: a shipped model's name or a .safetensors file.
         runtime, device, threads: see `tracker.runtimes.open_runtime`.
+
+    Attributes:
+        name: of the model, without folder and suffix.
+        card: what it is.
 
     Raises:
         WeightsError: the weights cannot be used.
@@ -26,8 +30,11 @@ class Model:
     def __init__(
         self, name_or_path: str | Path, runtime: str = "auto", device: str = "auto", threads: int | None = None
     ) -> None:
-        self.name = str(name_or_path)
-        self.card: ModelCard = ModelCard.read(find_weights(name_or_path).with_suffix(".json"))
+        weights = find_weights(name_or_path)
+        self.name = weights.stem
+        self.card: ModelCard = ModelCard.read(weights.with_suffix(".json"))
+        # a shipped model is found by name wherever the package lies; a file from whatever folder the process is in
+        self._source = str(weights.absolute()) if Path(name_or_path).suffix else self.name
         self._options = (runtime, device, threads)
         self._runtime: Runtime | None = None
 
@@ -35,9 +42,9 @@ class Model:
     def runtime(self) -> Runtime:
         """The runtime, built at first use."""
         if self._runtime is None:
-            network = load_network(self.name)
+            network = load_network(self._source)
             if network.card.sha256 != self.card.sha256:
-                raise WeightsError(f"{self.name}: the weights have changed since this tracker was made")
+                raise WeightsError(f"{self._source}: the weights have changed since this tracker was made")
             self._runtime = open_runtime(network, *self._options)
         return self._runtime
 
