@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,29 +10,35 @@ from typing import Any
 
 import numpy as np
 
+from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
 from tracker.model import Model
 from tracker.result import TrackResult
-from tracker.siam import SiamTracker
+from tracker.siam import SiamTracker, TrackerConfig
 
 
 class MultiTracker:
-    """Follows any number of targets with one network.
+    """Follows any number of targets with one network; one thread at a time may use it.
 
     Args:
         model: the weights.
         config: overrides of the model's configuration, for all targets.
+
+    Raises:
+        ValueError: an unknown configuration key, or a value that makes no sense.
 
     Attributes:
         results: the last result of each target by its id.
     """
 
     def __init__(self, model: Model, **config: Any) -> None:
+        TrackerConfig.of(model.card, **config)  # fail here, not at the first target
         self.model = model
         self.config = config
         self.results: dict[int, TrackResult] = {}
         self._trackers: dict[int, SiamTracker] = {}
         self._last_id = 0
+        self._exclusive = Exclusive()
 
     @classmethod
     def from_pretrained(
@@ -61,43 +68,50 @@ class MultiTracker:
 
         Raises:
             ValueError: a bad frame or box, or an id that is in use.
+            TypeError: an id that is not an integer.
+            RuntimeError: another thread is using this tracker.
         """
-        if id is not None and id in self._trackers:
-            raise ValueError(f"target {id} is being tracked already; remove it first or take another id")
-        tracker = SiamTracker(self.model, **self.config)
-        result = tracker.init(frame, box, timestamp)
-        number = self._last_id + 1 if id is None else id
-        self._last_id = max(self._last_id, number)
-        self._trackers[number], self.results[number] = tracker, result
-        return number
+        with self._exclusive:
+            number = self._last_id + 1 if id is None else operator.index(id)
+            if number in self._trackers:
+                raise ValueError(f"target {number} is being tracked already; remove it first or take another id")
+            tracker = SiamTracker(self.model, **self.config)
+            self.results[number] = tracker.init(frame, box, timestamp)
+            self._trackers[number] = tracker
+            self._last_id = max(self._last_id, number)
+            return number
 
     def remove(self, id: int) -> None:
         """Stop following a target.
 
         Raises:
             KeyError: no such target.
+            RuntimeError: another thread is using this tracker.
         """
-        if id not in self._trackers:
-            raise KeyError(f"no target {id}; there are {sorted(self._trackers) or 'none'}")
-        del self._trackers[id], self.results[id]
+        with self._exclusive:
+            if id not in self._trackers:
+                raise KeyError(f"no target {id}; there are {sorted(self._trackers) or 'none'}")
+            del self._trackers[id], self.results[id]
 
     def update(self, frame: Any, timestamp: float | None = None) -> dict[int, TrackResult]:
         """Find all targets in the next frame.
 
         Returns:
-            The result of each target by its id; `elapsed` is the time of the whole batch.
+            The result of each target by its id; `elapsed` counts from the start of the whole batch.
 
         Raises:
             ValueError: a bad frame.
+            RuntimeError: another thread is using this tracker.
         """
-        since = time.perf_counter()
-        image = to_bgr8(frame)
-        if not self._trackers:
-            return {}
-        trackers = self._trackers.values()
-        crops = [tracker.search_crops(image) for tracker in trackers]
-        kernels = np.concatenate([tracker.target.kernel for tracker in trackers if tracker.target])
-        responses = np.split(self.model.runtime.search(np.concatenate(crops), kernels), len(crops))
-        for (number, tracker), response in zip(self._trackers.items(), responses, strict=True):
-            self.results[number] = tracker.take(response, image, since, timestamp)
-        return dict(self.results)
+        with self._exclusive:
+            since = time.perf_counter()
+            image = to_bgr8(frame)
+            if not self._trackers:
+                return {}
+            trackers = self._trackers.values()
+            crops = [tracker.search_crops(image) for tracker in trackers]
+            kernels = np.concatenate([tracker.target.kernel for tracker in trackers if tracker.target])
+            responses = np.split(self.model.runtime.search(np.concatenate(crops), kernels), len(crops))
+            for (number, tracker), response in zip(self._trackers.items(), responses, strict=True):
+                self.results[number] = tracker.take(response, image, since, timestamp)
+            return dict(self.results)

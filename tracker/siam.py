@@ -8,11 +8,11 @@ correlation one per scale.
 from __future__ import annotations
 
 import dataclasses
-import threading
+import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,31 @@ from tracker.box import validate_box
 from tracker.confidence import Confidence, ConfidenceConfig
 from tracker.crop import centre_of, crop, exemplar_side, mean_colour
 from tracker.decode import DecodeConfig, Decoded, decode_boxes, decode_pyramid, pyramid
+from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
 from tracker.model import Model
 from tracker.network import ModelCard, available
 from tracker.result import Box, TrackResult, TrackState
 
 Image = NDArray[np.uint8]
+SIDES = (1.0, 1e6)  # pixels: a box's side is followed as if it lay between these, so that no arithmetic overflows
+RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers where the limits are
+    "scales": (1, 99),
+    "scale_step": (1.0, 4.0),
+    "scale_penalty": (0.0, 100.0),
+    "scale_rate": (0.0, 1.0),
+    "window_influence": (0.0, 1.0),
+    "certain": (0.0, 1.0),
+    "doubtful": (0.0, 1.0),
+    "hopeless": (0.0, 1.0),
+    "patience": (1, 10**9),
+    "memory": (0.0, 1.0),
+    "smallest": (1.0, 1e6),
+    "template_rate": (0.0, 1.0),
+    "template_share": (0.0, 1.0),
+    "template_score": (0.0, 1.0),
+    "template_interval": (1, 10**9),
+}
 
 
 @dataclass(frozen=True)
@@ -49,12 +68,25 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig):
     template_score: float = 0.7
     template_interval: int = 5
 
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value: Any = getattr(self, name)
+            number: type[Any] = Integral if isinstance(low, int) else Real
+            if not isinstance(value, number) or not low <= value <= high:
+                kind = "whole number" if number is Integral else "number"
+                raise ValueError(f"{name} must be a {kind} from {low:g} to {high:g}, got {value!r}")
+        weights: Any = self.weights
+        if not isinstance(weights, tuple) or len(weights) != 4:
+            raise ValueError(f"weights must be four numbers, got {weights!r}")
+        if not all(isinstance(value, Real) and math.isfinite(value) for value in weights):
+            raise ValueError(f"weights must be finite numbers, got {weights!r}")
+
     @classmethod
     def of(cls, card: ModelCard, **overrides: Any) -> TrackerConfig:
         """The configuration of a model, with keywords put over it.
 
         Raises:
-            ValueError: an unknown key, in the card or among the keywords.
+            ValueError: an unknown key or a value that makes no sense, in the card or among the keywords.
         """
         known = {entry.name for entry in dataclasses.fields(cls)}
         if unknown := sorted((card.config.keys() | overrides.keys()) - known):
@@ -62,7 +94,10 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig):
         values = {**card.config, **overrides}
         if isinstance(values.get("weights"), list):
             values["weights"] = tuple(values["weights"])
-        return cls(**values)
+        config = cls(**values)
+        if card.head == "box" and config.scales != 1:
+            raise ValueError(f"a head that regresses boxes searches one scale, got scales={config.scales}")
+        return config
 
 
 @dataclass
@@ -109,14 +144,14 @@ class SiamTracker:
         config: overrides of the model's configuration.
 
     Raises:
-        ValueError: an unknown configuration key.
+        ValueError: an unknown configuration key, or a value that makes no sense.
     """
 
     def __init__(self, model: Model, **config: Any) -> None:
         self.model = model
         self.config = TrackerConfig.of(model.card, **config)
         self.target: Target | None = None
-        self._busy = threading.Lock()
+        self._exclusive = Exclusive()
 
     @classmethod
     def from_pretrained(
@@ -170,12 +205,13 @@ class SiamTracker:
             ValueError: a bad frame or box.
             RuntimeError: another thread is using this tracker.
         """
-        with self._exclusively():
+        with self._exclusive:
             since = time.perf_counter()
             image = to_bgr8(frame)
             valid = validate_box(box, image.shape[1], image.shape[0])
             border = mean_colour(image)
-            centre, size = centre_of(valid), valid[2:]
+            centre = centre_of(valid)
+            size = min(max(valid[2], SIDES[0]), SIDES[1]), min(max(valid[3], SIDES[0]), SIDES[1])
             kernel = self._look(image, centre, size, border)
             confidence = Confidence(self.config)
             self.target = Target(centre, size, size, border, kernel, kernel, kernel, confidence)
@@ -195,7 +231,7 @@ class SiamTracker:
             ValueError: a bad frame.
             RuntimeError: no target (`init` was not called), or another thread is using this tracker.
         """
-        with self._exclusively():
+        with self._exclusive:
             since = time.perf_counter()
             image = to_bgr8(frame)
             crops = self.search_crops(image)
@@ -205,7 +241,7 @@ class SiamTracker:
 
     def reset(self) -> None:
         """Forget the target."""
-        with self._exclusively():
+        with self._exclusive:
             self.target = None
 
     def search_crops(self, image: Image) -> NDArray[np.uint8]:
@@ -234,7 +270,7 @@ class SiamTracker:
         decode = decode_boxes if card.head == "box" else decode_pyramid
         decoded = decode(response, size, card.stride, config)
         score, state = target.confidence.judge(decoded)
-        if state is not TrackState.LOST:  # a lost target stays where it was last seen
+        if state is not TrackState.LOST and decoded.finite:  # a lost target stays where it was last seen
             self._move(target, decoded, step, image)
         target.age += 1
         if config.template_rate and target.age % config.template_interval == 0 and score >= config.template_score:
@@ -270,19 +306,3 @@ class SiamTracker:
         if self.target is None:
             raise RuntimeError("no target: call init(frame, box) before update(frame)")
         return self.target
-
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("this tracker is in use by another thread; give each thread a tracker of its own")
-        try:
-            yield
-        finally:
-            self._busy.release()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_busy"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._busy = threading.Lock()
