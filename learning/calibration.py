@@ -1,0 +1,431 @@
+"""Calibrate a tracker's score and states on footage that it was not trained on.
+
+    python -m learning.calibration weights/compact.safetensors --data ../shared/data/video --write
+
+The score is to be the probability that the box overlaps the target by more than one half, from three numbers that the
+response gives (`tracker.decode.Decoded`): peak, margin and contrast. The tracker runs, never giving up, over
+
+- each sequence from several starts, and again from the ground truth once it has had no overlap for a while or the
+  target has come back: frames where the box is right, and frames where it drifted;
+- stretches without the target: another sequence's frames, and its own with the target painted over: always wrong.
+
+A logistic regression is fitted to these frames, in which each sequence weighs the same and right frames weigh as much
+as wrong ones: a score of one half says that the response alone leaves it open. The weights of peak, margin and contrast
+cannot be negative, as none of them may speak against a target. Quality is measured on the sequence that a fit has not
+seen, one after another. The thresholds of the states follow from the scores by the rules in `thresholds`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from benchmarks.datasets import read_sequence
+from learning.readers import HOLDOUT
+from tracker import SiamTracker, TrackState
+from tracker.box import overlap
+from tracker.confidence import Confidence, ConfidenceConfig
+from tracker.decode import Decoded
+from tracker.network import ModelCard, find_weights
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Image = NDArray[np.uint8]
+
+STARTS = 3  # in each sequence, evenly spaced
+STRETCH = 50  # frames without the target
+PATIENCE = 20  # frames without overlap until the tracker is put back on the target
+RIDGE = 1e-3  # on the weights of standardised features
+SOON = 25  # frames, one second, within which a target that is gone should be LOST
+
+
+class Witness(Confidence):
+    """Stands in a target's state machine: keeps what each response said, and never gives up."""
+
+    seen: Decoded
+
+    def judge(self, decoded: Decoded) -> tuple[float, TrackState]:
+        """See `Confidence.judge`."""
+        self.seen = decoded
+        score, _ = super().judge(decoded)
+        return score, TrackState.TRACKING
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A tracker's uninterrupted run of n frames.
+
+    Attributes:
+        sequence: name of the sequence that the target is of.
+        decoded: n responses' statistics.
+        right: (n,) whether the box overlapped the target by more than one half.
+        absent: the target was in none of the frames.
+    """
+
+    sequence: str
+    decoded: list[Decoded]
+    right: Bools
+    absent: bool
+
+    @property
+    def features(self) -> Floats:
+        """(n, 3) peak, margin and contrast."""
+        return np.array([(d.peak, d.margin, d.contrast) for d in self.decoded]).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames in memory with (n, 4) boxes, NaN where the target is absent."""
+
+    name: str
+    frames: list[Image]
+    boxes: Floats
+
+    @property
+    def visible(self) -> Bools:
+        """(n,) whether the target has a box."""
+        return np.asarray(np.isfinite(self.boxes).all(1))
+
+
+def read_video(root: Path, name: str) -> Video:
+    """`root`/`name` in the layout of OTB, decoded.
+
+    Raises:
+        ValueError: there is no such sequence, or it is damaged.
+    """
+    sequence = read_sequence(root / name)
+    return Video(name, list(sequence.frames()), sequence.boxes)
+
+
+# ---------------------------------------------------------------- runs
+
+
+def collect(tracker: SiamTracker, videos: Sequence[Video]) -> Iterator[Run]:
+    """Run the tracker over all videos, with and without their targets."""
+    for number, video in enumerate(videos):
+        visible = np.flatnonzero(video.visible)
+        for part in range(STARTS):
+            start = int(visible[len(visible) * part // STARTS])
+            yield from follow(tracker, video, start)
+            yield stretch(tracker, video, start, erased(video, start + 1))
+            other = videos[(number + 1 + part) % len(videos)]
+            if other is not video:
+                yield stretch(tracker, video, start, other.frames[len(other.frames) // 3 :])
+
+
+def follow(tracker: SiamTracker, video: Video, start: int) -> Iterator[Run]:
+    """Track from frame `start` to the end, from the ground truth again whenever the target is lost for good."""
+    visible, after = video.visible, start
+    while after < len(video.frames) - 1:
+        run, after = _until_lost(tracker, video, after)
+        yield run
+        again = np.flatnonzero(visible[after:])
+        if not len(again):
+            return
+        after += int(again[0])
+
+
+def _until_lost(tracker: SiamTracker, video: Video, start: int) -> tuple[Run, int]:
+    """One run, and the frame after its last: it ends after `PATIENCE` misses or where the target comes back."""
+    witness = _start(tracker, video, start)
+    decoded, right, misses = [], [], 0
+    frame = start + 1
+    while frame < len(video.frames) and misses < PATIENCE:
+        visible = bool(video.visible[frame])
+        if visible and not video.visible[frame - 1]:
+            break
+        result = tracker.update(video.frames[frame])
+        shared = float(overlap(result.box, video.boxes[frame])) if visible else 0.0
+        decoded.append(witness.seen)
+        right.append(shared > 0.5)
+        misses = misses + 1 if visible and shared == 0 else 0
+        frame += 1
+    return Run(video.name, decoded, np.array(right, bool), False), frame
+
+
+def stretch(tracker: SiamTracker, video: Video, start: int, frames: Iterable[Image]) -> Run:
+    """A run that starts on the target of frame `start` and goes on in `frames`, which do not show it."""
+    witness = _start(tracker, video, start)
+    decoded = []
+    for frame, _ in zip(frames, range(STRETCH), strict=False):
+        tracker.update(frame)
+        decoded.append(witness.seen)
+    return Run(video.name, decoded, np.zeros(len(decoded), bool), True)
+
+
+def _start(tracker: SiamTracker, video: Video, frame: int) -> Witness:
+    tracker.init(video.frames[frame], video.boxes[frame])
+    assert tracker.target is not None
+    witness = Witness(tracker.config)
+    tracker.target.confidence = witness
+    return witness
+
+
+def erased(video: Video, start: int) -> Iterator[Image]:
+    """The frames from `start` on with the target painted over, where there is room beside it to paint from."""
+    for frame, box in zip(video.frames[start:], video.boxes[start:], strict=True):
+        painted = without_target(frame, box) if np.isfinite(box).all() else frame
+        if painted is not None:
+            yield painted
+
+
+def without_target(image: Image, box: Floats, margin: float = 0.2) -> Image | None:
+    """A copy in which what lies beside the target covers it, with soft edges; None where nothing fits beside it.
+
+    Args:
+        image: (H, W, 3).
+        box: ``(x, y, w, h)`` of the target.
+        margin: on each side, in shares of the box.
+    """
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    left, top = max(int(x - margin * w), 0), max(int(y - margin * h), 0)
+    right, bottom = min(int(x + (1 + margin) * w) + 1, width), min(int(y + (1 + margin) * h) + 1, height)
+    wide, high = right - left, bottom - top
+    rooms = {(-wide, 0): left, (wide, 0): width - right, (0, -high): top, (0, high): height - bottom}
+    fitting = [(dx, dy) for (dx, dy), room in rooms.items() if room >= abs(dx) + abs(dy)]
+    if wide <= 0 or high <= 0 or not fitting:
+        return None
+    dx, dy = fitting[0]
+    beside = np.roll(image, (-dy, -dx), (0, 1)).astype(np.float32)
+    mask = np.zeros((height, width), np.float32)
+    mask[top:bottom, left:right] = 1
+    cover = cv2.GaussianBlur(mask, (0, 0), max(margin * min(w, h) / 3, 0.5))[:, :, None]
+    return np.asarray((image + cover * (beside - image)).round(), np.uint8)
+
+
+# ---------------------------------------------------------------- fit
+
+
+def balanced(sequences: NDArray[Any], right: Bools) -> Floats:
+    """(n,) weights: right frames of a sequence weigh one half together, so do its wrong ones."""
+    weights = np.zeros(len(right))
+    for sequence in np.unique(sequences):
+        for label in (False, True):
+            chosen = (sequences == sequence) & (right == label)
+            weights[chosen] = 0.5 / max(chosen.sum(), 1)
+    return weights
+
+
+def fit(features: Floats, right: Bools, weights: Floats) -> Floats:
+    """Weighted logistic regression with a small ridge and no negative weights.
+
+    Args:
+        features: (n, k).
+        right: (n,) labels.
+        weights: (n,) of the examples.
+
+    Returns:
+        (k + 1,) weights and intercept.
+    """
+    mean = np.average(features, 0, weights)
+    spread = np.sqrt(np.average((features - mean) ** 2, 0, weights)) + 1e-9
+    x = np.column_stack([(features - mean) / spread, np.ones(len(features))])
+    share = weights / weights.sum()
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        logits = x @ w
+        cost = share @ (np.logaddexp(0, logits) - right * logits) + RIDGE / 2 * (w[:-1] @ w[:-1])
+        return cost, x.T @ (share * (expit(logits) - right)) + RIDGE * np.append(w[:-1], 0)
+
+    bounds = [(0, None)] * features.shape[1] + [(None, None)]
+    w = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds).x
+    slopes = w[:-1] / spread
+    return np.append(slopes, w[-1] - slopes @ mean)
+
+
+def predict(weights: Floats, features: Floats) -> Floats:
+    """(n,) probabilities."""
+    return np.asarray(expit(features @ weights[:-1] + weights[-1]))
+
+
+# ---------------------------------------------------------------- quality
+
+
+def roc_auc(scores: Floats, right: Bools, weights: Floats) -> float:
+    """Probability that a right frame scores above a wrong one (equal scores count half), by weight."""
+    order = np.argsort(scores[~right], kind="stable")
+    wrong = scores[~right][order]
+    mass = np.append(0, np.cumsum(weights[~right][order]))
+    below, upto = (np.searchsorted(wrong, scores[right], side) for side in ("left", "right"))
+    return float(weights[right] @ (mass[below] + mass[upto]) / 2 / (weights[right].sum() * mass[-1]))
+
+
+def calibration_error(scores: Floats, right: Bools, weights: Floats, bins: int = 10) -> float:
+    """Expected calibration error: mean distance, by weight, of score and share of right frames in equal bins."""
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights * (scores - right), bins)
+    return float(np.abs(gaps).sum() / weights.sum())
+
+
+def quality(scores: Floats, right: Bools, weights: Floats) -> dict[str, float]:
+    """Area under the ROC curve and expected calibration error."""
+    if right.all() or not right.any():  # of one sequence: nothing to tell apart
+        return {"auc": float("nan"), "ece": round(calibration_error(scores, right, weights), 3)}
+    auc, ece = roc_auc(scores, right, weights), calibration_error(scores, right, weights)
+    return {"auc": round(auc, 3), "ece": round(ece, 3)}
+
+
+def quantile(values: Floats, weights: Floats, share: float) -> float:
+    """Smallest value that at least `share` of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    mass = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(mass, share)), len(values) - 1)])
+
+
+def thresholds(scores: Floats, right: Bools, absent: Bools, weights: Floats) -> dict[str, float]:
+    """Thresholds of `ConfidenceConfig`.
+
+    - hopeless: one right frame in ten scores lower; `patience` of them in a row are rare then. At most one half.
+    - doubtful: one half, below which the box is rather wrong than right.
+    - certain: one frame in fifty without the target scores higher, so that few bring back a target that is gone. At
+      least one half.
+    """
+    hopeless = quantile(scores[right], weights[right], 0.1)
+    certain = quantile(scores[absent], weights[absent], 0.98)
+    return {"certain": max(certain, 0.5), "doubtful": 0.5, "hopeless": min(hopeless, 0.5)}
+
+
+def behaviour(runs: Iterable[Run], config: ConfidenceConfig) -> dict[str, float]:
+    """What the states of `config` would have been on what the tracker saw (though it would have stayed where LOST).
+
+    Returns:
+        the shares of right frames in TRACKING and LOST, of frames without the target in TRACKING, of stretches
+        without it that are LOST within `SOON` frames, and of stretches that are TRACKING after they were LOST.
+    """
+    right, gone, found, revived = [], [], [], []
+    for run in runs:
+        confidence = Confidence(config)
+        states = [confidence.judge(decoded)[1] for decoded in run.decoded]
+        right += [state for state, is_right in zip(states, run.right, strict=True) if is_right]
+        if run.absent and len(states) >= SOON:
+            gone += states
+            found.append(TrackState.LOST in states[:SOON])
+            lost = states.index(TrackState.LOST) if TrackState.LOST in states else len(states)
+            revived.append(TrackState.TRACKING in states[lost:])
+    return {
+        "right tracking": _share(state is TrackState.TRACKING for state in right),
+        "right lost": _share(state is TrackState.LOST for state in right),
+        "absent tracking": _share(state is TrackState.TRACKING for state in gone),
+        "absent lost soon": _share(found),
+        "absent revived": _share(revived),
+    }
+
+
+def _share(values: Iterable[bool]) -> float:
+    chosen = list(values)
+    return round(sum(chosen) / max(len(chosen), 1), 3)
+
+
+# ---------------------------------------------------------------- all of it
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What came out.
+
+    Attributes:
+        config: the calibrated entries of `ConfidenceConfig`.
+        rows: a sequence each: frames by what they show, and the quality that a fit without it has on it.
+        quality: on all sequences, each scored by the fit without it; and the states' `behaviour`.
+    """
+
+    config: dict[str, Any]
+    rows: list[dict[str, Any]]
+    quality: dict[str, float]
+
+
+def calibrate(runs: Sequence[Run], config: ConfidenceConfig) -> Calibration:
+    """Fit the score and the thresholds to runs of two sequences or more; the rest of `config` stays.
+
+    Raises:
+        ValueError: a single sequence, or no right, or no wrong frame.
+    """
+    features = np.concatenate([run.features for run in runs])
+    right = np.concatenate([run.right for run in runs])
+    absent = np.concatenate([np.full(len(run.right), run.absent) for run in runs])
+    sequences = np.concatenate([np.full(len(run.right), run.sequence) for run in runs])
+    names = list(dict.fromkeys(sequences.tolist()))
+    if len(names) < 2 or right.all() or not right.any():
+        raise ValueError(
+            f"calibration needs right and wrong frames of two sequences; got {right.sum()} right ones of {len(right)} "
+            f"in {len(names)}"
+        )
+    weights = balanced(sequences, right)
+    scores = np.empty(len(right))
+    rows = []
+    for name in names:
+        own = sequences == name
+        scores[own] = predict(fit(features[~own], right[~own], weights[~own]), features[own])
+        kinds = {"right": right, "drifted": ~right & ~absent, "absent": absent}
+        counts = {kind: int((own & chosen).sum()) for kind, chosen in kinds.items()}
+        rows.append({"sequence": name, **counts, **quality(scores[own], right[own], weights[own])})
+    fitted = [round(float(value), 4) for value in fit(features, right, weights)]
+    levels = {name: round(value, 3) for name, value in thresholds(scores, right, absent, weights).items()}
+    entries: dict[str, Any] = {"weights": tuple(fitted), **levels}
+    states = behaviour(runs, dataclasses.replace(config, **entries))
+    return Calibration(entries, rows, {**quality(scores, right, weights), **states})
+
+
+def table(calibration: Calibration) -> str:
+    """The result as text."""
+    lines = [f"{'sequence':<24}{'right':>8}{'drifted':>9}{'absent':>8}{'AUC':>8}{'ECE':>8}"]
+    for row in calibration.rows:
+        counts = f"{row['right']:>8}{row['drifted']:>9}{row['absent']:>8}"
+        lines.append(f"{row['sequence']:<24}{counts}{row['auc']:>8.3f}{row['ece']:>8.3f}")
+    whole = calibration.quality
+    lines.append(f"{'all':<49}{whole['auc']:>8.3f}{whole['ece']:>8.3f}")
+    lines += [f"{name}: {whole[name]:.3f}" for name in whole if name not in ("auc", "ece")]
+    return "\n".join([*lines, json.dumps(calibration.config)])
+
+
+def write(weights: str | Path, calibration: Calibration, sequences: Sequence[str]) -> Path:
+    """Put the calibrated entries into the card's configuration, and what they come from into its training.
+
+    Returns:
+        the card's path.
+    """
+    path = find_weights(weights).with_suffix(".json")
+    card = ModelCard.read(path)
+    training = {**card.training, "calibration": {"sequences": list(sequences), **calibration.quality}}
+    dataclasses.replace(card, config={**card.config, **calibration.config}, training=training).write(path)
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m learning.calibration", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("weights", help="a shipped model's name or a .safetensors file")
+    parser.add_argument("--data", type=Path, required=True, help="folder of sequences, e.g. ../shared/data/video")
+    parser.add_argument("--sequences", nargs="+", default=HOLDOUT, help="in it (default: those kept out of training)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, auto")
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--write", action="store_true", help="put the result into the weights' card")
+    options = parser.parse_args(argv)
+    try:
+        tracker = SiamTracker.from_pretrained(options.weights, device=options.device, threads=options.threads)
+        videos = [read_video(options.data, name) for name in options.sequences]
+        calibration = calibrate(list(collect(tracker, videos)), tracker.config)
+        print(table(calibration))
+        if options.write:
+            print(f"wrote {write(options.weights, calibration, options.sequences)}")
+    except (OSError, ValueError) as error:
+        print(f"calibration: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
