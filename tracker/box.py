@@ -62,7 +62,8 @@ def overlap(a: ArrayLike, b: ArrayLike) -> Floats:
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
     union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    share = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.minimum(share, 1.0)  # far from 0 the sides of the shared part are rounded up at times
 
 
 def centre_distance(a: ArrayLike, b: ArrayLike) -> Floats:
