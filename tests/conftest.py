@@ -6,8 +6,12 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tracker.network import SiameseNetwork
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +28,44 @@ def render_demo() -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def networks() -> dict[str, SiameseNetwork]:
+    """Untrained networks by backbone, whose normalisation has statistics as a trained one's has, in evaluation mode.
+
+    What they say of an image means nothing, but it depends on the image.
+    """
+    import torch
+    from torch import nn
+
+    from tracker.network import ModelCard, SiameseNetwork
+
+    cards = [
+        ModelCard("compact", "box", mean=114.0, scale=1 / 64),
+        ModelCard("ciresnet22", "siamfc", mean=114.0, scale=1 / 64, config={"scales": 3, "scale_penalty": 0.97}),
+        ModelCard("alexnet", "siamfc", config={"scales": 3, "scale_penalty": 0.97}),
+    ]
+    built = {}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        for card in cards:
+            built[card.backbone] = network = SiameseNetwork(card).eval()
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    nn.init.uniform_(module.weight, 0.5, 1.5)
+                    nn.init.normal_(module.bias, 0, 0.3)
+                    nn.init.normal_(module.get_buffer("running_mean"), 0, 0.3)
+                    nn.init.uniform_(module.get_buffer("running_var"), 0.3, 2.0)
+    return built
+
+
+@pytest.fixture(scope="session")
+def weights(networks: dict[str, SiameseNetwork], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same networks as files, each a `.safetensors` with its card beside it."""
+    from tracker.network import save_network
+
+    folder = tmp_path_factory.mktemp("weights")
+    for name, network in networks.items():
+        save_network(network, folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in networks}

@@ -1,0 +1,103 @@
+"""Models that see without having been trained: what a tracker does with a response can then be tested exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tracker.network import ModelCard
+from tracker.result import Box
+from tracker.runtimes import Array, Runtime
+
+GROUND, BRIGHT = 40.0, 220.0
+CELLS = 17
+
+
+def draw_target(size: tuple[int, int], *boxes: Box) -> NDArray[np.uint8]:
+    """A grey image of (width, height) with bright boxes, each pixel as bright as the share of it that is covered."""
+    width, height = size
+    covered = np.zeros((height, width))
+    for x, y, w, h in boxes:
+        across, down = (
+            np.clip(np.minimum(start + length, np.arange(count) + 1) - np.maximum(start, np.arange(count)), 0, 1)
+            for start, length, count in ((x, w, width), (y, h, height))
+        )
+        covered = np.maximum(covered, np.outer(down, across))
+    grey = np.rint(GROUND + (BRIGHT - GROUND) * covered).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+@dataclass
+class SeeingRuntime:
+    """Finds the bright box of `draw_target` in a crop by its moments and answers as a perfect head would.
+
+    The kernel is the box's size in the exemplar; a response's logits fall off with the distance from the box's centre,
+    and for SiamFC's head also with the mismatch of the size.
+    """
+
+    card: ModelCard
+    name: str = "seeing"
+
+    def template(self, crops: NDArray[np.uint8]) -> Array:
+        return np.array([self._measure(crop)[2:4] for crop in crops], np.float32).reshape(-1, 2, 1, 1)
+
+    def search(self, crops: NDArray[np.uint8], kernels: Array) -> Array:
+        sizes = np.repeat(kernels.reshape(-1, 2), len(crops) // len(kernels), axis=0)
+        return np.stack([self._respond(crop, *size) for crop, size in zip(crops, sizes, strict=True)])
+
+    def _respond(self, crop: NDArray[np.uint8], kernel_w: float, kernel_h: float) -> Array:
+        cells = (np.arange(CELLS) - CELLS // 2) * float(self.card.stride)
+        x, y, w, h, seen = self._measure(crop)
+        if not seen:
+            return np.full((5 if self.card.head == "box" else 1, CELLS, CELLS), -8.0, np.float32)
+        right, down = np.meshgrid(x - cells, y - cells)  # from each cell to the box's centre
+        logits = 6.0 - (right**2 + down**2) / (2 * self.card.stride**2)
+        if self.card.head == "siamfc":
+            logits -= 200 * np.log(np.sqrt(w * h / (kernel_w * kernel_h))) ** 2
+            return np.maximum(logits, -8)[None].astype(np.float32)
+        sides = [w / 2 - right, h / 2 - down, w / 2 + right, h / 2 + down]
+        return np.stack([np.maximum(logits, -8), *sides]).astype(np.float32)
+
+    @staticmethod
+    def _measure(crop: NDArray[np.uint8]) -> tuple[float, float, float, float, bool]:
+        """(x, y) of the bright pixels' centre from the crop's centre, their width and height, whether there are any."""
+        bright = np.clip(2 * (crop[..., 0] - GROUND) / (BRIGHT - GROUND) - 0.5, 0, 1)  # steeper, with edges in place
+        mass = bright.sum()
+        if mass < 1:
+            return 0.0, 0.0, 1.0, 1.0, False
+        pixels = np.arange(len(bright)) + 0.5 - len(bright) / 2
+        across, down = bright.sum(0), bright.sum(1)
+        return across @ pixels / mass, down @ pixels / mass, down.max(), across.max(), True
+
+
+@dataclass
+class FakeModel:
+    """What trackers need of `tracker.model.Model`."""
+
+    card: ModelCard
+    runtime: Runtime
+    name: str = "fake"
+
+
+@pytest.fixture
+def draw() -> Callable[..., NDArray[np.uint8]]:
+    """See `draw_target`."""
+    return draw_target
+
+
+@pytest.fixture(params=["box", "siamfc"])
+def seeing(request: pytest.FixtureRequest) -> FakeModel:
+    """A model of either head that sees the boxes of `draw`."""
+    config = {} if request.param == "box" else {"scales": 3, "scale_penalty": 0.97, "window_influence": 0.2}
+    card = ModelCard("compact", request.param, config=config)
+    return FakeModel(card, SeeingRuntime(card))
+
+
+@pytest.fixture
+def fake_model() -> type[FakeModel]:
+    """`FakeModel(card, runtime)`, for a runtime of the test's own."""
+    return FakeModel
