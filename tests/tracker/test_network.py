@@ -141,7 +141,7 @@ def test_weights_that_do_not_fit_fp16_are_not_saved(tmp_path):
 
 
 def test_a_file_that_could_not_be_loaded_again_is_not_saved(networks, tmp_path):
-    with pytest.raises(ValueError, match="must end in .safetensors"):
+    with pytest.raises(ValueError, match=r"must end in \.safetensors"):
         save_network(networks["compact"], tmp_path / "model.pt")
 
 
@@ -255,13 +255,11 @@ def test_names_that_do_not_ship_are_refused(name):
         find_weights(name)
 
 
-@pytest.mark.parametrize("name", ["none.safetensors", "a\0b.safetensors", f"{'x' * 5000}.safetensors", "."])
+@pytest.mark.parametrize("name", ["none", "a\0b", "x" * 5000, "folder"])
 def test_files_that_are_not_there_are_refused(tmp_path, name):
     (tmp_path / "folder.safetensors").mkdir()
-    with pytest.raises(WeightsError, match="no such weights file|neither"):
-        find_weights(f"{tmp_path}/{name}")
     with pytest.raises(WeightsError, match="no such weights file"):
-        find_weights(tmp_path / "folder.safetensors")
+        find_weights(f"{tmp_path}/{name}.safetensors")
 
 
 def test_every_model_that_ships_loads_and_matches_its_card():

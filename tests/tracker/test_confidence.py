@@ -1,0 +1,117 @@
+"""The state machine, driven by responses of known probability."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.confidence import Confidence, ConfidenceConfig, probability
+from tracker.decode import Decoded
+from tracker.result import TrackState
+
+TRACKING, UNCERTAIN, LOST = TrackState.TRACKING, TrackState.UNCERTAIN, TrackState.LOST
+PROBABILITIES = st.lists(st.floats(0.001, 0.999), min_size=1, max_size=80)
+
+
+def response(share: float) -> Decoded:
+    """One whose calibrated probability is `share` under the default weights."""
+    return Decoded((0, 0), (10, 10), math.log(share / (1 - share)), 0.0, 0.0)
+
+
+def run(shares, config: ConfidenceConfig | None = None) -> list[tuple[float, TrackState]]:
+    confidence = Confidence(config or ConfidenceConfig())
+    return [confidence.judge(response(share)) for share in shares]
+
+
+def states(shares, config: ConfidenceConfig | None = None) -> list[TrackState]:
+    return [state for _, state in run(shares, config)]
+
+
+@given(st.tuples(*[st.floats(-20, 20)] * 3), st.tuples(*[st.floats(-20, 20)] * 4))
+def test_the_score_is_a_logistic_regression(seen, weights):
+    config = ConfidenceConfig(weights=weights)
+    logit = sum(value * weight for value, weight in zip((*seen, 1.0), weights, strict=True))
+    expected = 1 / (1 + math.exp(-max(-50, min(50, logit))))
+    assert probability(Decoded((0, 0), (1, 1), *seen), config) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("peak", [1e30, -1e30, math.nan, math.inf, -math.inf])
+def test_the_score_is_a_probability_whatever_the_response(peak):
+    seen = probability(Decoded((0, 0), (1, 1), peak, 0, 0), ConfidenceConfig())
+    assert seen == pytest.approx(1.0 if peak == 1e30 else 0.0, abs=1e-20)
+
+
+def test_a_box_that_is_not_finite_is_no_evidence():
+    assert probability(Decoded((math.nan, 0), (1, 1), 9.0, 0, 0), ConfidenceConfig()) == 0
+
+
+def test_the_score_is_smoothed():
+    scores = [score for score, _ in run([0.5, 0.1, 0.9], ConfidenceConfig(memory=0.8))]
+    expected, score = [], 1.0
+    for share in (0.5, 0.1, 0.9):
+        score = 0.8 * score + 0.2 * share
+        expected.append(score)
+    assert scores == pytest.approx(expected)
+
+
+def test_a_target_that_is_gone_is_lost_within_a_second_of_video():
+    seen = states([0.95] * 50 + [0.01] * 25)
+    assert seen[:50] == [TRACKING] * 50
+    assert seen[-1] is LOST
+    assert UNCERTAIN in seen[50:]
+    changes = [a for a, b in zip(seen, [*seen[1:], None], strict=True) if a is not b]
+    assert changes == [TRACKING, UNCERTAIN, LOST]
+
+
+def test_a_target_that_is_back_is_tracked_again():
+    seen = states([0.01] * 40 + [0.95] * 3)
+    assert seen[39] is LOST
+    assert seen[-1] is TRACKING
+
+
+def test_a_short_doubt_is_not_a_loss():
+    seen = states([0.95] * 10 + [0.01] * 5 + [0.95] * 10)
+    assert LOST not in seen
+    assert UNCERTAIN in seen
+    assert seen[-5:] == [TRACKING] * 5
+
+
+def test_between_the_thresholds_the_state_stays():
+    config = ConfidenceConfig(certain=0.6, doubtful=0.3, hopeless=0.2, patience=5, memory=0.0)
+    assert states([0.9, 0.45, 0.45], config) == [TRACKING] * 3
+    assert states([0.9, 0.25, 0.45, 0.45], config) == [TRACKING, UNCERTAIN, UNCERTAIN, UNCERTAIN]
+    assert states([0.1] * 5 + [0.45, 0.59, 0.61], config)[-4:] == [LOST, LOST, LOST, TRACKING]
+
+
+def test_hopeless_frames_count_only_as_far_as_others_do_not_make_up_for_them():
+    config = ConfidenceConfig(certain=0.6, doubtful=0.3, hopeless=0.2, patience=4, memory=0.0)
+    assert LOST not in states([0.1, 0.25] * 20, config)
+    assert states([0.1, 0.1, 0.25, 0.1, 0.1, 0.1], config)[-1] is LOST
+    assert LOST not in states([0.1, 0.1, 0.25, 0.1, 0.1], config)
+    assert LOST not in states([0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1], config)  # certainty wipes the slate clean
+
+
+@given(PROBABILITIES)
+def test_states_and_scores_agree(shares):
+    config = ConfidenceConfig()
+    previous = TRACKING
+    for score, state in run(shares, config):
+        assert 0 <= score <= 1
+        if score >= config.certain:
+            assert state is TRACKING
+        if score < config.doubtful:
+            assert state is not TRACKING
+        if previous is LOST:
+            assert state is not UNCERTAIN  # lost stays lost until the target is certain again
+        previous = state
+
+
+@given(PROBABILITIES)
+def test_two_targets_do_not_share_a_state(shares):
+    first, second = Confidence(ConfidenceConfig()), Confidence(ConfidenceConfig())
+    for share in shares:
+        first.judge(response(share))
+    assert (second.state, second.score, second.hopeless) == (TRACKING, 1.0, 0)
