@@ -55,12 +55,12 @@ class SeeingRuntime:
         if not seen:
             return np.full((5 if self.card.head == "box" else 1, CELLS, CELLS), -8.0, np.float32)
         right, down = np.meshgrid(x - cells, y - cells)  # from each cell to the box's centre
-        logits = 6.0 - (right**2 + down**2) / (2 * self.card.stride**2)
+        mismatch = np.log(w * h / (kernel_w * kernel_h)) / 2 if self.card.head == "siamfc" else 0.0
+        hill = np.exp(-(right**2 + down**2) / (2 * (1.5 * self.card.stride) ** 2))
+        logits = -8.0 + (14.0 - min(400 * mismatch**2, 14.0)) * hill
         if self.card.head == "siamfc":
-            logits -= 200 * np.log(np.sqrt(w * h / (kernel_w * kernel_h))) ** 2
-            return np.maximum(logits, -8)[None].astype(np.float32)
-        sides = [w / 2 - right, h / 2 - down, w / 2 + right, h / 2 + down]
-        return np.stack([np.maximum(logits, -8), *sides]).astype(np.float32)
+            return logits[None].astype(np.float32)
+        return np.stack([logits, w / 2 - right, h / 2 - down, w / 2 + right, h / 2 + down]).astype(np.float32)
 
     @staticmethod
     def _measure(crop: NDArray[np.uint8]) -> tuple[float, float, float, float, bool]:
