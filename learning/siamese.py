@@ -6,18 +6,15 @@ paper would state: the data, the loss, the schedule.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import math
-import statistics
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -28,6 +25,7 @@ from learning.crops import Cropper
 from learning.footage import Footage
 from learning.losses import box_loss, logistic_loss
 from learning.pairs import PairBatch, PairBatches, PairConfig
+from learning.progress import Progress, Record, quiet, summary
 from tracker.network import ModelCard, SiameseNetwork, channels_last, save_network
 
 
@@ -115,17 +113,17 @@ class PairData(L.LightningDataModule):
 class SiameseTraining(L.LightningModule):
     """One step: crop and augment on the device, compare each exemplar with its own and with a foreign search region."""
 
-    def __init__(self, recipe: Recipe, footage: Footage, seed: int = 0, compiled: bool = False) -> None:
+    def __init__(self, recipe: Recipe, seed: int = 0, compiled: bool = False) -> None:
         super().__init__()
-        self.recipe, self.footage, self.seed = recipe, footage, seed
+        self.recipe, self.seed = recipe, seed
         self.network = channels_last(SiameseNetwork(recipe.card))
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
         self.loss = box_loss if recipe.card.head == "box" else logistic_loss
 
     def on_fit_start(self) -> None:
-        """Put the images where the crops are wanted."""
-        self.cropper = Cropper(self.footage.images, self.device)
+        """Put the images where the crops are wanted; not before, as the averaging of weights copies this module."""
+        self.cropper = Cropper(self.trainer.datamodule.footage.images, self.device)  # type: ignore[attr-defined]
         self.noise = torch.Generator(self.device)
 
     def on_train_epoch_start(self) -> None:
@@ -150,7 +148,7 @@ class SiameseTraining(L.LightningModule):
         others = torch.cat([self.network.head.search(features, kernels.roll(k, 0))[:, :1] for k in rolls], dim=1)
         foreign = torch.stack([batch.scenes != batch.scenes.roll(k, 0) for k in rolls], dim=1)
         parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
-        self.log_dict(parts, prog_bar=True)
+        self.log_dict(parts)
         return parts["loss"]
 
     def configure_optimizers(self) -> Any:
@@ -177,33 +175,6 @@ def _start_from_imagenet(network: SiameseNetwork, source: Path) -> None:
     load_imagenet_resnet50(network.backbone, source)
 
 
-class Throughput(Callback):
-    """Logs pairs a second and the share of the time in which the step waited for its data."""
-
-    def __init__(self, batch_size: int, every: int = 50) -> None:
-        self.batch_size, self.every = batch_size, every
-        self.waited = self.seconds = 0.0
-        self.since = self.mark = time.perf_counter()
-
-    def on_train_start(self, *_: Any) -> None:
-        """Start the clock."""
-        self.waited, self.since = 0.0, time.perf_counter()
-        self.mark = self.since
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """The batch is here: what passed since the last step was waiting."""
-        self.waited += time.perf_counter() - self.mark
-
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Log every `every` steps."""
-        if trainer.global_step % self.every == 0:
-            elapsed = time.perf_counter() - self.since
-            pairs = self.every * self.batch_size * trainer.world_size / elapsed
-            module.log_dict({"pairs_per_second": pairs, "waiting": self.waited / elapsed}, prog_bar=True)
-            self.on_train_start()
-        self.mark = time.perf_counter()
-
-
 def train(
     recipe: Recipe,
     footage: Footage,
@@ -221,40 +192,49 @@ def train(
     Args:
         recipe: what and how.
         footage: the training data.
-        folder: for checkpoints and the log (`metrics.csv`).
+        folder: for the checkpoint, and each start's log and record (`learning.progress`).
         accelerator, precision, devices: as Lightning names them.
         seed: of weights, pairs and augmentation.
         compiled: fuse the backbone's operations by `torch.compile` (a minute to start, a quarter faster).
         init: torchvision's ImageNet ResNet-50 to start a CIResNet-22 from.
-        progress: show a progress bar.
+        progress: show how far it is.
 
     Returns:
         The network with averaged weights.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the checkpoint in `folder` is whole.
     """
-    L.seed_everything(seed, verbose=False)
-    module = SiameseTraining(recipe, footage, seed, compiled)
-    if init is not None:
-        _start_from_imagenet(module.network, init)
-    trainer = L.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,  # type: ignore[arg-type]
-        max_steps=recipe.steps,
-        max_epochs=-1,
-        reload_dataloaders_every_n_epochs=1,
-        gradient_clip_val=10.0,
-        logger=CSVLogger(folder, name="", version=""),
-        log_every_n_steps=50,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        callbacks=[
-            ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False),
-            EMAWeightAveraging(decay=0.999, use_buffers=True),
-            Throughput(recipe.batch_size),
-        ],
-    )
-    last = folder / "last.ckpt"
-    trainer.fit(module, PairData(footage, recipe, seed), ckpt_path=str(last) if last.exists() else None)
+    with quiet():
+        L.seed_everything(seed, verbose=False)
+        module = SiameseTraining(recipe, seed, compiled)
+        if init is not None:
+            _start_from_imagenet(module.network, init)
+        logger = CSVLogger(folder, name="")  # a new version for each start: none overwrites another's
+        trainer = L.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,  # type: ignore[arg-type]
+            max_steps=recipe.steps,
+            max_epochs=-1,
+            reload_dataloaders_every_n_epochs=1,
+            gradient_clip_val=10.0,
+            logger=logger,
+            log_every_n_steps=50,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[
+                ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False),
+                EMAWeightAveraging(decay=0.999, use_buffers=True),
+                Progress(recipe.batch_size, recipe.steps, progress),
+                Record(logger.log_dir),
+            ],
+        )
+        last = folder / "last.ckpt"
+        try:
+            trainer.fit(module, PairData(footage, recipe, seed), ckpt_path=str(last) if last.exists() else None)
+        except SystemExit as stopped:  # Lightning's answer to Ctrl-C; how the process ends is the caller's business
+            raise KeyboardInterrupt from stopped
     return module.network.eval()
 
 
@@ -287,16 +267,6 @@ def train_and_save(
         "pairs": recipe.steps * recipe.batch_size,
         "batch_size": recipe.batch_size,
         "command": command,
-        **read_log(folder / "metrics.csv"),
+        **summary(folder),
     }
     return save_network(network, output, half=True, training=training, date=datetime.date.today().isoformat())
-
-
-def read_log(path: Path) -> dict[str, Any]:
-    """What a run's log says of its speed: median pairs a second and share of time waiting for data."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("pairs_per_second")]
-    speeds, waits = ([float(row[name]) for row in rows] for name in ("pairs_per_second", "waiting"))
-    if not rows:
-        return {}
-    return {"pairs_per_second": round(statistics.median(speeds), 1), "waiting": round(statistics.median(waits), 4)}

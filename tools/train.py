@@ -56,12 +56,13 @@ def main(argv: list[str] | None = None) -> int:
 
     changes = {"pairs": options.pairs, "batch_size": options.batch_size, "learning_rate": options.learning_rate}
     recipe = dataclasses.replace(RECIPES[options.model], **{k: v for k, v in changes.items() if v is not None})
+    run = options.run or Path("runs") / options.model
     try:
         footage = open_footage(options.data, options.layout, options.cache, options.clips)
         card = train_and_save(
             recipe,
             footage,
-            options.run or Path("runs") / options.model,
+            run,
             options.output,
             command="python tools/train.py " + " ".join(sys.argv[1:] if argv is None else argv),
             init=options.init,
@@ -75,6 +76,12 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(
+            f"train: stopped; the same command goes on from the last checkpoint in {run}, if there is one",
+            file=sys.stderr,
+        )
+        return 130
     print(f"wrote {options.output} and its card (sha256 {card.sha256[:16]}…)")
     return 0
 
