@@ -390,6 +390,19 @@ def real_tracker(weights) -> SiamTracker:
     return SiamTracker.from_pretrained(weights["compact"])
 
 
+@pytest.mark.parametrize(("head", "middle"), [("box", 0), ("siamfc", 1)])
+def test_the_exemplar_lies_in_the_middle_of_the_search_region_pixel_by_pixel(noise_tracker, head, middle):
+    tracker, looks = noise_tracker(head), []
+    template = tracker.model.runtime.template
+    tracker.model.runtime.template = lambda crops: looks.append(crops) or template(crops)
+    frame = noise_frame()
+    tracker.init(frame, (61.3, 40.7, 47.0, 22.5))
+    regions = tracker.search_crops(frame)
+    assert regions.shape == (tracker.config.scales, 255, 255, 3)
+    assert np.abs(regions[middle, 64:191, 64:191].astype(int) - looks[0][0]).max() <= 1
+    assert regions[middle].std() > 10
+
+
 # ---------------------------------------------------------------- responses that are no use
 
 
