@@ -87,7 +87,7 @@ RECIPES = {
 
 
 class PairData(L.LightningDataModule):
-    """Batches of pairs; each epoch and process has a seed of its own, so that a resumed run repeats nothing."""
+    """Batches of pairs; each epoch and process has a seed of its own, so that a resumed run goes on to new pairs."""
 
     def __init__(self, footage: Footage, recipe: Recipe, seed: int = 0) -> None:
         super().__init__()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
+import signal
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pytest
 import torch
 
 from learning.footage import Footage
-from learning.pairs import PairConfig
-from learning.siamese import RECIPES, PairData, Recipe, SiameseTraining, train, train_and_save
+from learning.pairs import PairBatches, PairConfig
+from learning.siamese import RECIPES, Recipe, SiameseTraining, train, train_and_save
 from tracker import SiamTracker
 from tracker.network import ModelCard, SiameseNetwork, load_network
 
 BOX = (50.0, 40.0, 30.0, 40.0)
+WEIGHTS = ("state_dict", "current_model_state")  # of the checkpoint: averaged and as they are
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,11 +32,18 @@ def _one_thread() -> Any:
     torch.set_num_threads(before)
 
 
+class Uncopied(Footage):
+    """Footage of which there must be one: it may fill the memory."""
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise AssertionError("the footage was copied")
+
+
 @pytest.fixture(scope="module")
 def footage() -> Footage:
-    """One scene: a chequered object before noise."""
+    """One scene: a striped object before noise."""
     rng = np.random.default_rng(0)
-    footage = Footage()
+    footage = Uncopied()
     image = rng.integers(60, 140, (120, 160, 3), dtype=np.uint8)
     x, y, w, h = (int(value) for value in BOX)
     image[y : y + h, x : x + w] = (20, 220, 240)
@@ -53,11 +62,6 @@ def _recipe(steps: int, **changes: Any) -> Recipe:
 
 def _train(recipe: Recipe, footage: Footage, folder: Path) -> SiameseNetwork:
     return train(recipe, footage, folder, accelerator="cpu", precision="32-true", progress=False)
-
-
-def _log(folder: Path) -> list[dict[str, str]]:
-    paths = sorted(folder.glob("version_*/metrics.csv"))
-    return [row for path in paths for row in csv.DictReader(path.open(newline=""))]
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
@@ -92,15 +96,16 @@ def test_recipes_describe_networks_that_exist(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(footage: Footage, tmp_path_factory: pytest.TempPathFactory) -> tuple[SiameseNetwork, Path]:
-    """30 steps, stopped after 20 by a shorter plan and resumed."""
+def run(footage: Footage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of 60 steps, stopped after 50 by a shorter plan and resumed."""
     folder = tmp_path_factory.mktemp("run")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        _train(_recipe(20), footage, folder)
-        network = _train(_recipe(30), footage, folder)
+        _train(_recipe(50), footage, folder)
+        options: dict[str, Any] = {"accelerator": "cpu", "precision": "32-true", "progress": False}
+        train_and_save(_recipe(60), footage, folder, folder / "model.safetensors", "train it again", **options)
     assert not [str(warning.message) for warning in caught]
-    return network, folder
+    return folder
 
 
 def test_training_on_one_scene_lowers_the_loss(footage: Footage, tmp_path: Path, monkeypatch: Any) -> None:
@@ -109,7 +114,7 @@ def test_training_on_one_scene_lowers_the_loss(footage: Footage, tmp_path: Path,
 
     def spied(self: SiameseTraining, batch: Any, index: int) -> torch.Tensor:
         loss = step(self, batch, index)
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         return loss
 
     monkeypatch.setattr(SiameseTraining, "training_step", spied)
@@ -118,10 +123,74 @@ def test_training_on_one_scene_lowers_the_loss(footage: Footage, tmp_path: Path,
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
-def test_a_resumed_run_goes_on_from_its_checkpoint(trained: tuple[SiameseNetwork, Path]) -> None:
-    _, folder = trained
-    starts = [json.loads((folder / f"version_{number}" / "start.json").read_text()) for number in (0, 1)]
-    assert [(start["first_step"], start["last_step"]) for start in starts] == [(0, 20), (20, 30)]
-    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 30
-    assert [path.name for path in folder.glob("*.ckpt")] == ["last.ckpt"]
+def test_a_resumed_run_goes_on_from_its_checkpoint(run: Path) -> None:
+    starts = [json.loads((run / f"version_{number}" / "start.json").read_text()) for number in (0, 1)]
+    assert [(start["first_step"], start["last_step"]) for start in starts] == [(0, 50), (50, 60)]
+    checkpoint = torch.load(run / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 60
+    assert [path.name for path in run.glob("*.ckpt")] == ["last.ckpt"]
+
+
+def test_the_averaged_weights_are_saved_and_load_in_the_tracker(run: Path, footage: Footage) -> None:
+    checkpoint = torch.load(run / "last.ckpt", weights_only=True)
+    averaged, current = ({k.removeprefix("network."): v for k, v in checkpoint[name].items()} for name in WEIGHTS)
+    saved = load_network(run / "model.safetensors").state_dict()
+    assert saved.keys() == averaged.keys()
+    for name, tensor in saved.items():
+        assert torch.equal(tensor, averaged[name].to(torch.float16).to(tensor.dtype)), name
+    assert not all(torch.allclose(saved[name], current[name].to(saved[name].dtype), atol=1e-3) for name in saved)
+    tracker = SiamTracker.from_pretrained(run / "model.safetensors")
+    tracker.init(footage.images[0], BOX)
+    assert np.isfinite(tracker.update(footage.images[0]).box).all()
+
+
+def test_the_card_says_how_the_weights_were_made(run: Path, footage: Footage) -> None:
+    training = ModelCard.read(run / "model.json").training
+    assert training["data"] == footage.summary()
+    assert (training["pairs"], training["batch_size"], training["command"]) == (120, 2, "train it again")
+    assert training["starts"] == 2
+    seconds = [json.loads(path.read_text())["seconds"] for path in run.glob("version_*/start.json")]
+    assert training["minutes"] == pytest.approx(sum(seconds) / 60, abs=0.06)
+    assert training["began"] <= training["ended"]
+    assert training["torch"] == torch.__version__
+    assert training["device"]
+    assert training["pairs_per_second"] > 0
+    assert 0 <= training["waiting"] < 1
+    assert list(training["curve"]) == ["50"]
+
+
+def test_each_epoch_draws_new_pairs_after_resuming_too(footage: Footage, tmp_path: Path, monkeypatch: Any) -> None:
+    seeds: list[Any] = []
+    pairs = PairBatches.__iter__
+
+    def spied(self: PairBatches) -> Any:
+        for batch in pairs(self):
+            seeds.append(self.seed)
+            yield batch
+
+    monkeypatch.setattr(PairBatches, "__iter__", spied)
+    _train(_recipe(10), footage, tmp_path)
+    _train(_recipe(20), footage, tmp_path)
+    counts = {epoch: count for (_, epoch, _), count in Counter(seeds).items()}
+    assert counts == {0: 5, 1: 6, 2: 5, 3: 4}  # Lightning takes one more batch of the epoch that the checkpoint closed
+
+
+def test_an_interrupted_run_leaves_a_whole_checkpoint(footage: Footage, tmp_path: Path, monkeypatch: Any) -> None:
+    step = SiameseTraining.training_step
+
+    def interrupted(self: SiameseTraining, batch: Any, index: int) -> torch.Tensor:
+        if self.global_step == 7:
+            raise KeyboardInterrupt
+        return step(self, batch, index)
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(SiameseTraining, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(_recipe(10), footage, tmp_path)
+    signal.signal(signal.SIGINT, handler)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5
+
+
+def test_imagenet_weights_fit_ciresnet_only(footage: Footage, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not compact"):
+        train(_recipe(1), footage, tmp_path, accelerator="cpu", init=tmp_path / "resnet50.pth", progress=False)
