@@ -84,6 +84,7 @@ def test_between_the_thresholds_the_state_stays():
     assert states([0.9, 0.45, 0.45], config) == [TRACKING] * 3
     assert states([0.9, 0.25, 0.45, 0.45], config) == [TRACKING, UNCERTAIN, UNCERTAIN, UNCERTAIN]
     assert states([0.1] * 5 + [0.45, 0.59, 0.61], config)[-4:] == [LOST, LOST, LOST, TRACKING]
+    assert states([0.1] * 5 + [0.25] * 9, config)[4:] == [LOST] * 10  # doubt alone does not bring a lost target back
 
 
 def test_hopeless_frames_count_only_as_far_as_others_do_not_make_up_for_them():
