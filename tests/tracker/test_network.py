@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import shutil
@@ -80,15 +81,18 @@ def test_a_batch_of_pairs_is_its_pairs_one_by_one(networks, name):
 @torch.no_grad()
 @pytest.mark.parametrize("name", NAMES)
 def test_moving_the_search_region_moves_the_response_up_to_its_border(networks, name):
-    network = networks[name]
+    # in double precision: what a padded border lends to the outermost features is little, but it is there
+    network = copy.deepcopy(networks[name]).double()
     stride, size = network.card.stride, network.card.search_size
-    scene, kernel = crops(1, size + 2 * stride, seed=1), network.template(crops(1, 127))
-    here = network.search(scene[..., :size, :size], kernel)
-    there = network.search(scene[..., stride : stride + size, 2 * stride : 2 * stride + size], kernel)
-    assert here.shape[-1] % 2 == 1  # there is a middle cell
-    atol = 1e-4 * spread(here[:, :1])
-    torch.testing.assert_close(there[..., :-1, :-2], here[..., 1:, 2:], rtol=1e-4, atol=atol)
-    assert (there - here).abs().max() > 100 * atol
+    scene, kernel = crops(1, size + 2 * stride, seed=1).double(), network.template(crops(1, 127).double())
+    here, there = scene[..., :size, :size], scene[..., stride : stride + size, 2 * stride : 2 * stride + size]
+    for look in (network.features, lambda region: network.search(region, kernel)):
+        a, b = look(here), look(there)
+        assert a.shape[-1] >= 15
+        atol = 1e-12 * spread(a) if a.dtype == torch.float64 else 1e-6 * spread(a)  # the box head answers in float32
+        torch.testing.assert_close(b[..., :-1, :-2], a[..., 1:, 2:], rtol=0, atol=atol, check_dtype=False)
+        assert (b - a).abs().max() > 1e-3 * spread(a)
+    assert a.shape[-1] % 2 == 1  # the response has a middle cell
 
 
 def test_the_compact_model_is_cheap_enough_for_a_cpu(networks):
