@@ -471,10 +471,10 @@ def boxes_of(tracker: SiamTracker, frames) -> list[tuple[float, ...]]:
 
 @pytest.mark.parametrize(("name", "frames"), [("compact", 8), ("ciresnet22", 1)])
 def test_the_same_frames_give_the_same_boxes_also_after_pickling(weights, name, frames):
-    tracker = SiamTracker.from_pretrained(weights[name])
+    tracker = SiamTracker.from_pretrained(weights[name], scale_rate=0.02)  # an untrained net's sizes are wild
     tracker.init(noise_frame(), BOX)
     head = boxes_of(tracker, range(frames))
-    assert len(set(head)) == frames  # it moves, so that boxes could differ
+    assert len({BOX, *head}) > 1 + frames // 2  # it moves, so that boxes could differ
     stored = pickle.dumps(tracker)
     assert len(stored) < 500_000  # the target goes along, the network does not
     tail = boxes_of(tracker, range(frames, 2 * frames))
