@@ -72,7 +72,7 @@ class Recipe:
 
 RECIPES = {
     "compact": Recipe(
-        ModelCard("compact", "box", mean=114.0, scale=1 / 64, licence="research use only"), pairs=400_000
+        ModelCard("compact", "box", mean=114.0, scale=1 / 64, licence="research use only"), pairs=300_000
     ),
     "ciresnet22": Recipe(
         ModelCard("ciresnet22", "siamfc", mean=114.0, scale=1 / 64, licence="research use only"),
