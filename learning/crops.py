@@ -21,19 +21,23 @@ class Cropper:
     Args:
         images: H×W×3 uint8 BGR, of any sizes.
         device: where the crops are wanted.
+        gather: copy the images to the device and crop there; `None`: unless that is the CPU.
     """
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, images: Sequence[NDArray[np.uint8]], device: torch.device | str = "cpu", gather: bool | None = None
+    ) -> None:
         self.images = images
         self.device = torch.device(device)
-        if self.device.type != "cpu":
+        self.gather = self.device.type != "cpu" if gather is None else gather
+        if self.gather:
             sizes = torch.tensor([image.shape[:2] for image in images])
             self.sizes = sizes.to(self.device)
             self.offsets = (torch.cumsum(sizes.prod(1), 0) - sizes.prod(1)).to(self.device)
             self.pixels = torch.empty((int(sizes.prod(1).sum()), 3), dtype=torch.uint8, device=self.device)
             start = 0
             for image in images:
-                flat = torch.from_numpy(np.ascontiguousarray(image).reshape(-1, 3))
+                flat = torch.from_numpy(np.array(image).reshape(-1, 3))  # a copy: torch wants to be able to write
                 self.pixels[start : start + len(flat)] = flat.to(self.device)
                 start += len(flat)
 
@@ -49,7 +53,7 @@ class Cropper:
         Returns:
             (N, 3, size, size) float32 in [0, 255], channels last in memory.
         """
-        crop = self._by_opencv if self.device.type == "cpu" else self._by_gather
+        crop = self._by_gather if self.gather else self._by_opencv
         return crop(indices, matrices, borders, size).permute(0, 3, 1, 2)
 
     def _by_opencv(self, indices: Tensor, matrices: Tensor, borders: Tensor, size: int) -> Tensor:
