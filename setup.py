@@ -14,7 +14,7 @@ INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 
 ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19"]
 BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8"]  # got10k imports six without declaring it
-TRAIN = ["lightning>=2.4"]
+TRAIN = ["lightning>=2.6", "scipy>=1.11"]  # Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy
 DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77"]
 
 setup(
