@@ -106,7 +106,10 @@ def decode_boxes(response: Array, size: tuple[float, float], stride: int, config
     width, height = left + right, top + bottom
     penalty = np.exp(config.scale_penalty * (1 - _change(width, height, size)))
     window = cosine_window(logits.shape[0])
-    ranking = penalty * probability * (1 - config.window_influence) + window * config.window_influence
+    scores = penalty * probability
+    # relative to the best: how sure the network is must not decide whether the window or the response leads
+    scores = scores / max(float(scores.max()), 1e-9)
+    ranking = scores * (1 - config.window_influence) + window * config.window_influence
     row, column = divmod(int(ranking.argmax()), logits.shape[1])
 
     at = row, column
@@ -115,7 +118,7 @@ def decode_boxes(response: Array, size: tuple[float, float], stride: int, config
         float(shifts[column] + (right[at] - left[at]) / 2),
         float(shifts[row] + (bottom[at] - top[at]) / 2),
     )
-    rate = float(penalty[at] * probability[at]) * config.scale_rate
+    rate = float(scores[at]) * config.scale_rate
     new = (
         size[0] + rate * (float(width[at]) - size[0]),
         size[1] + rate * (float(height[at]) - size[1]),

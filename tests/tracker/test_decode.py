@@ -93,15 +93,17 @@ def test_a_symmetric_response_means_no_shift(cells):
     assert decoded.size == pytest.approx((80, 60))
 
 
-def test_the_size_is_damped_by_rate_and_probability():
-    config = DecodeConfig(scale_penalty=0.0, scale_rate=0.4, window_influence=0.0)
-    decoded = decode_boxes(box_response(peaks((8, 8, math.log(3)))), (50, 50), STRIDE, config)  # probability ¾
-    assert decoded.size == pytest.approx((50 + 0.4 * 0.75 * 10, 50 - 0.4 * 0.75 * 10), rel=1e-5)
+def test_the_size_is_damped_by_rate_and_score_relative_to_the_best():
+    # probabilities ¾ at the middle and ⅞ in a corner, which the window rules out
+    config = DecodeConfig(scale_penalty=0.0, scale_rate=0.4, window_influence=0.9)
+    decoded = decode_boxes(box_response(peaks((8, 8, math.log(3)), (0, 0, math.log(7)))), (50, 50), STRIDE, config)
+    damping = 0.4 * (3 / 4) / (7 / 8)
+    assert decoded.size == pytest.approx((50 + damping * 10, 50 - damping * 10), rel=1e-5)
 
 
 def plain_ranking(response: np.ndarray, size: tuple[float, float], config: DecodeConfig) -> np.ndarray:
-    """SiamRPN's equations 13 and 14, cell by cell."""
-    out = np.zeros(response.shape[2:])
+    """SiamRPN's equations 13 and 14, cell by cell, the score relative to the best one."""
+    out, windows = np.zeros(response.shape[2:]), np.zeros(response.shape[2:])
     cells = len(out)
     for row, column in np.ndindex(out.shape):
         logit, left, top, right, bottom = map(float, response[0, :, row, column])
@@ -110,9 +112,9 @@ def plain_ranking(response: np.ndarray, size: tuple[float, float], config: Decod
         s, old_s = (math.sqrt((a + (a + b) / 2) * (b + (a + b) / 2)) for a, b in ((w, h), size))
         change = max(ratio / old_ratio, old_ratio / ratio) * max(s / old_s, old_s / s)
         window = math.sin(math.pi * (row + 1) / (cells + 1)) ** 2 * math.sin(math.pi * (column + 1) / (cells + 1)) ** 2
-        seen = math.exp(config.scale_penalty * (1 - change)) / (1 + math.exp(-logit))
-        out[row, column] = (1 - config.window_influence) * seen + config.window_influence * window
-    return out
+        out[row, column] = math.exp(config.scale_penalty * (1 - change)) / (1 + math.exp(-logit))
+        windows[row, column] = window
+    return (1 - config.window_influence) * out / out.max() + config.window_influence * windows
 
 
 @settings(max_examples=30, deadline=None)
