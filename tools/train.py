@@ -2,7 +2,7 @@
 
 examples:
   python tools/train.py compact --data ../shared/data --output weights/compact.safetensors
-  python tools/train.py compact --data ~/GOT-10k --layout got10k --pairs 5000000 --output mine.safetensors
+  python tools/train.py compact --data ~/GOT-10k/train --layout got10k --pairs 5000000 --output mine.safetensors
   python tools/train.py ciresnet22 --data ~/coco --layout coco --init resnet50.pth --output mine.safetensors
 
 The footage is decoded once into --cache. A run that was stopped goes on from its last checkpoint in --run.
@@ -13,8 +13,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import shlex
 import sys
 from pathlib import Path
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,13 +36,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of the decoded footage")
     parser.add_argument("--clips", type=int, default=800, help="synthetic clips composed from masks (layout shared)")
     parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
-    parser.add_argument("--pairs", type=int, help="length of the training in pairs (default: the recipe's)")
-    parser.add_argument("--batch-size", type=int, help="pairs a step (default: the recipe's)")
+    parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
+    parser.add_argument("--batch-size", type=positive, help="pairs a step (default: the recipe's)")
     parser.add_argument("--learning-rate", type=float, help="peak (default: the recipe's)")
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu, auto")
     parser.add_argument("--devices", default="auto", help="how many, or auto")
     parser.add_argument("--precision", default="bf16-mixed", help="bf16-mixed, 32-true, 16-mixed")
-    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--threads", type=positive, help="CPU threads of torch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="fuse the backbone with torch.compile")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
@@ -64,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             footage,
             run,
             options.output,
-            command="python tools/train.py " + " ".join(sys.argv[1:] if argv is None else argv),
+            command=shlex.join(["python", "tools/train.py", *(sys.argv[1:] if argv is None else argv)]),
             init=options.init,
             accelerator=options.accelerator,
             devices=options.devices,

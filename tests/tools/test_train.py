@@ -1,0 +1,187 @@
+"""The training command: what it refuses, what it says, and that every layout trains."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tracker import SiamTracker
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "train.py"
+
+
+@pytest.fixture(scope="module")
+def command() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_command", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def _image(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+
+
+def _images(root: Path) -> None:
+    for number in range(3):
+        _image(root / f"{number}.png", number)
+
+
+def _sequences(root: Path) -> None:
+    for number in range(1, 4):
+        _image(root / "ball" / "img" / f"{number:04d}.jpg", number)
+    (root / "ball" / "groundtruth_rect.txt").write_text("30,20,24,24\n" * 3)
+
+
+def _got10k(root: Path) -> None:
+    folder = root / "GOT-10k_Train_000001"
+    for number in range(1, 7):
+        _image(folder / f"{number:08d}.jpg", number)
+    (folder / "groundtruth.txt").write_text("30,20,24,24\n" * 6)
+    (root / "list.txt").write_text("GOT-10k_Train_000001\n")
+
+
+def _coco(root: Path) -> None:
+    _image(root / "train2017" / "000000000001.jpg", 0)
+    labels = {
+        "images": [{"id": 1, "file_name": "000000000001.jpg", "width": 120, "height": 90}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 1, "bbox": [30, 20, 40, 30], "iscrowd": 0, "area": 1200}
+        ],
+    }
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_train2017.json").write_text(json.dumps(labels))
+
+
+def _arguments(folder: Path, *more: str) -> list[str]:
+    paths = ["--data", folder / "data", "--output", folder / "out.safetensors", "--run", folder / "run"]
+    paths += ["--cache", folder / "cache"]
+    length = ["--pairs", "4", "--batch-size", "2", "--accelerator", "cpu", "--threads", "1"]
+    return ["compact", *map(str, paths), *length, *more]
+
+
+@pytest.mark.parametrize(
+    ("layout", "make"), [("images", _images), ("sequences", _sequences), ("got10k", _got10k), ("coco", _coco)]
+)
+def test_every_layout_trains_to_weights_that_track(
+    command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "data").mkdir()
+    make(tmp_path / "data")
+    assert command.main(_arguments(tmp_path, "--layout", layout)) == 0
+    printed = capsys.readouterr()
+    assert str(tmp_path / "out.safetensors") in printed.out
+    assert "ip:" not in printed.out + printed.err, "a tip of Lightning's"
+    tracker = SiamTracker.from_pretrained(tmp_path / "out.safetensors")
+    training = tracker.model.card.training
+    assert training["pairs"] == 4
+    assert training["command"].startswith("python tools/train.py compact --data")
+    frame = np.zeros((60, 80, 3), np.uint8)
+    tracker.init(frame, (20, 20, 10, 10))
+    assert np.isfinite(tracker.update(frame).box).all()
+
+
+def test_the_cache_is_used_again_and_refused_for_other_data(
+    command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _images(tmp_path / "data")
+    assert command.main(_arguments(tmp_path, "--layout", "images")) == 0
+    pixels = tmp_path / "cache" / "pixels.npy"
+    before = pixels.stat().st_mtime_ns
+    for path in (tmp_path / "data").iterdir():
+        path.unlink()  # decoded already: not needed
+    assert command.main(_arguments(tmp_path, "--layout", "images", "--overwrite")) == 0
+    assert pixels.stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert command.main(_arguments(tmp_path, "--layout", "coco", "--overwrite")) == 2
+    assert "was made from other data" in capsys.readouterr().err
+
+
+def test_an_existing_file_is_not_replaced_unless_asked(
+    command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.safetensors").write_bytes(b"precious")
+    assert command.main(_arguments(tmp_path)) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "out.safetensors").read_bytes() == b"precious"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ((), "no such folder"),  # of the data
+        (("--output", "out.pth"), "must end in .safetensors"),
+        (("--layout", "images"), "no such folder"),
+    ],
+)
+def test_one_clear_line_says_what_is_wrong(
+    command: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: tuple[str, ...],
+    words: str,
+) -> None:
+    assert command.main(_arguments(tmp_path, *changes)) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["resnet", "--data", "d", "--output", "o.safetensors"],
+        ["compact", "--output", "o.safetensors"],
+        ["compact", "--data", "d", "--output", "o.safetensors", "--pairs", "0"],
+    ],
+)
+def test_wrong_arguments_end_with_2(
+    command: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        command.main(arguments)
+    assert exit_.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compact", "--data", "d", "--output", "o.pth"]])
+def test_help_and_refusals_do_not_load_torch(arguments: list[str]) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = ['train.py', *{arguments!r}]\n"
+        "try:\n"
+        f"    runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not {'torch', 'lightning', 'numpy'} & sys.modules.keys()\n"
+        "    sys.exit(end.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == (0 if "--help" in arguments else 2), done.stderr
+    if "--help" in arguments:
+        assert "examples:" in done.stdout
