@@ -47,6 +47,7 @@ class Decoded:
         peak: largest logit near the chosen place, without window and penalties.
         margin: `peak` minus the largest logit elsewhere: small where something else looks like the target.
         contrast: (`peak` − mean) / standard deviation of the logits elsewhere.
+        cell: (row, column) of the response that was chosen.
     """
 
     shift: tuple[float, float]
@@ -54,6 +55,7 @@ class Decoded:
     peak: float
     margin: float
     contrast: float
+    cell: tuple[int, int] = (0, 0)
 
     @property
     def finite(self) -> bool:
@@ -92,7 +94,14 @@ def statistics(logits: Array, row: int, column: int, reach: int = 2) -> tuple[fl
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # what is not finite is `Decoded.finite`'s to say
-def decode_boxes(response: Array, size: tuple[float, float], stride: int, config: DecodeConfig) -> Decoded:
+def decode_boxes(
+    response: Array,
+    size: tuple[float, float],
+    stride: int,
+    config: DecodeConfig,
+    online: Array | None = None,
+    share: float = 0.0,
+) -> Decoded:
     """Read the response of a head that regresses boxes.
 
     Args:
@@ -100,6 +109,8 @@ def decode_boxes(response: Array, size: tuple[float, float], stride: int, config
         size: (w, h) of the target's previous estimate in crop pixels.
         stride: crop pixels between cells.
         config: how.
+        online: (R, R) answer of a filter learned in this video, about 1 on the target (see `tracker.online`).
+        share: of that answer in the score by which a cell is chosen, in [0, 1].
     """
     logits, left, top, right, bottom = response[0]
     probability = 1 / (1 + np.exp(-logits))
@@ -109,6 +120,9 @@ def decode_boxes(response: Array, size: tuple[float, float], stride: int, config
     scores = penalty * probability
     # relative to the best: how sure the network is must not decide whether the window or the response leads
     scores = scores / max(float(scores.max()), 1e-9)
+    if online is not None:
+        scores = (1 - share) * scores + share * np.clip(online / max(float(online.max()), 1e-9), 0, 1)
+        scores = scores / max(float(scores.max()), 1e-9)
     ranking = scores * (1 - config.window_influence) + window * config.window_influence
     row, column = divmod(int(ranking.argmax()), logits.shape[1])
 
@@ -123,7 +137,7 @@ def decode_boxes(response: Array, size: tuple[float, float], stride: int, config
         size[0] + rate * (float(width[at]) - size[0]),
         size[1] + rate * (float(height[at]) - size[1]),
     )
-    return Decoded(shift, new, *statistics(logits, row, column))
+    return Decoded(shift, new, *statistics(logits, row, column), (row, column))
 
 
 def _change(width: Array, height: Array, size: tuple[float, float]) -> Array:
@@ -178,4 +192,5 @@ def decode_pyramid(response: Array, size: tuple[float, float], stride: int, conf
         (float((column - middle) * pixels), float((row - middle) * pixels)),
         (float(size[0] * scale), float(size[1] * scale)),
         *statistics(logits, row // UPSAMPLE, column // UPSAMPLE),
+        (row // UPSAMPLE, column // UPSAMPLE),
     )

@@ -111,7 +111,8 @@ class MultiTracker:
             trackers = self._trackers.values()
             crops = [tracker.search_crops(image) for tracker in trackers]
             kernels = np.concatenate([tracker.target.kernel for tracker in trackers if tracker.target])
-            responses = np.split(self.model.runtime.search(np.concatenate(crops), kernels), len(crops))
-            for (number, tracker), response in zip(self._trackers.items(), responses, strict=True):
-                self.results[number] = tracker.take(response, image, since, timestamp)
+            both = self.model.runtime.search(np.concatenate(crops), kernels)
+            responses, features = (np.split(array, len(crops)) for array in both)
+            for (number, tracker), response, seen in zip(self._trackers.items(), responses, features, strict=True):
+                self.results[number] = tracker.take(response, seen, image, since, timestamp)
             return dict(self.results)

@@ -136,6 +136,11 @@ class SiameseNetwork(nn.Module):
         """(N, 3, 255, 255) search crops and (N, K, k, k) kernels → (N, 1 or 5, R, R) response (see the heads)."""
         return self.head.search(self.features(crops), kernel)
 
+    def observe(self, crops: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+        """`search`, and the (N, C, s, s) features of the crops that it was made from."""
+        features = self.features(crops)
+        return self.head.search(features, kernel), features
+
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
         """The response of each search crop to its exemplar."""
         return self.search(search, self.template(exemplar))

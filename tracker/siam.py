@@ -27,6 +27,7 @@ from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
 from tracker.model import Model
 from tracker.network import ModelCard, available
+from tracker.online import CorrelationFilter, OnlineConfig
 from tracker.result import Box, TrackResult, TrackState
 
 Image = NDArray[np.uint8]
@@ -47,11 +48,15 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "template_share": (0.0, 1.0),
     "template_score": (0.0, 1.0),
     "template_interval": (1, 10**9),
+    "online_share": (0.0, 1.0),
+    "online_rate": (0.0, 1.0),
+    "online_spread": (0.0, 10.0),
+    "online_ridge": (0.0, 1e6),
 }
 
 
 @dataclass(frozen=True)
-class TrackerConfig(DecodeConfig, ConfidenceConfig):
+class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig):
     """All that can be set on a tracker; a model's card overrides the defaults, keywords override the card.
 
     Attributes:
@@ -113,6 +118,7 @@ class Target:
         first_kernel: (1, K, k, k) of the exemplar.
         mean_kernel: (1, K, k, k) running mean of later looks.
         confidence: the state machine.
+        filter: what is learned of target and background in this video; `None` if the configuration asks for none.
         age: frames since `init`.
     """
 
@@ -124,6 +130,7 @@ class Target:
     first_kernel: NDArray[np.float32]
     mean_kernel: NDArray[np.float32]
     confidence: Confidence
+    filter: CorrelationFilter | None = None
     age: int = 0
 
     @property
@@ -215,6 +222,9 @@ class SiamTracker:
             kernel = self._look(image, centre, size, border)
             confidence = Confidence(self.config)
             self.target = Target(centre, size, size, border, kernel, kernel, kernel, confidence)
+            if self.config.online_share:
+                self.target.filter = self._first_filter(self.target, image)
+                self._learn(self.target, (0.0, 0.0), self._crop_size(self.target))
             return TrackResult(valid, 1.0, TrackState.TRACKING, time.perf_counter() - since, timestamp)
 
     def update(self, frame: Any, timestamp: float | None = None) -> TrackResult:
@@ -236,8 +246,8 @@ class SiamTracker:
             image = to_bgr8(frame)
             crops = self.search_crops(image)
             assert self.target is not None
-            response = self.model.runtime.search(crops, self.target.kernel)
-            return self.take(response, image, since, timestamp)
+            response, features = self.model.runtime.search(crops, self.target.kernel)
+            return self.take(response, features, image, since, timestamp)
 
     def reset(self) -> None:
         """Forget the target."""
@@ -255,27 +265,58 @@ class SiamTracker:
             ]
         )
 
-    def take(self, response: NDArray[np.float32], image: Image, since: float, timestamp: float | None) -> TrackResult:
+    def take(
+        self,
+        response: NDArray[np.float32],
+        features: NDArray[np.float32],
+        image: Image,
+        since: float,
+        timestamp: float | None,
+    ) -> TrackResult:
         """Decode the response of the search crops and move the target; the second half of `update`.
 
         Args:
             response: (S, C, R, R) of one target.
+            features: (S, F, s, s) of its search crops.
             image: the frame that the crops were cut from.
             since: `time.perf_counter()` at which work on this frame began.
             timestamp: seconds; handed through.
         """
         target, card, config = self._tracked(), self.model.card, self.config
         step = exemplar_side(*target.size) / card.exemplar_size  # image pixels in a crop pixel
-        size = target.size[0] / step, target.size[1] / step
-        decode = decode_boxes if card.head == "box" else decode_pyramid
-        decoded = decode(response, size, card.stride, config)
+        size = self._crop_size(target)
+        if card.head == "box":
+            answer = target.filter.respond(features[0], response.shape[-1]) if target.filter else None
+            decoded = decode_boxes(response, size, card.stride, config, answer, config.online_share)
+        else:
+            decoded = decode_pyramid(response, size, card.stride, config)
         score, state = target.confidence.judge(decoded)
         if state is not TrackState.LOST and decoded.finite:  # a lost target stays where it was last seen
             self._move(target, decoded, step, image)
+        if state is TrackState.TRACKING and decoded.finite:
+            self._learn(target, decoded.shift, decoded.size)
         target.age += 1
         if config.template_rate and target.age % config.template_interval == 0 and score >= config.template_score:
             self._refresh(target, image)
         return TrackResult(target.box, score, state, time.perf_counter() - since, timestamp)
+
+    def _crop_size(self, target: Target) -> tuple[float, float]:
+        """(w, h) of the target in pixels of the crops around it."""
+        step = exemplar_side(*target.size) / self.model.card.exemplar_size
+        return target.size[0] / step, target.size[1] / step
+
+    def _learn(self, target: Target, shift: tuple[float, float], size: tuple[float, float]) -> None:
+        """Let the filter take in the search region that it saw last; `shift` and `size` in pixels of the crop."""
+        if target.filter is not None:
+            stride = self.model.card.stride
+            target.filter.learn((shift[0] / stride, shift[1] / stride), (size[0] / stride, size[1] / stride))
+
+    def _first_filter(self, target: Target, image: Image) -> CorrelationFilter:
+        """A filter that has seen the first frame, and is about to learn it."""
+        _, features = self.model.runtime.search(self.search_crops(image), target.kernel)
+        first = CorrelationFilter(self.config)
+        first.respond(features[0], 1)
+        return first
 
     def _move(self, target: Target, decoded: Decoded, step: float, image: Image) -> None:
         """Put the decoded place and size, clipped to what makes sense in the image, into the target's state."""

@@ -45,9 +45,10 @@ class SeeingRuntime:
     def template(self, crops: NDArray[np.uint8]) -> Array:
         return np.array([self._measure(crop)[2:4] for crop in crops], np.float32).reshape(-1, 2, 1, 1)
 
-    def search(self, crops: NDArray[np.uint8], kernels: Array) -> Array:
+    def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         sizes = np.repeat(kernels.reshape(-1, 2), len(crops) // len(kernels), axis=0)
-        return np.stack([self._respond(crop, *size) for crop, size in zip(crops, sizes, strict=True)])
+        response = np.stack([self._respond(crop, *size) for crop, size in zip(crops, sizes, strict=True)])
+        return response, crops[:, 3::12, 3::12].transpose(0, 3, 1, 2).astype(np.float32)
 
     def _respond(self, crop: NDArray[np.uint8], kernel_w: float, kernel_h: float) -> Array:
         cells = (np.arange(CELLS) - CELLS // 2) * float(self.card.stride)

@@ -50,7 +50,7 @@ class NoiseRuntime:
     def search(self, crops, kernels):
         response = self.draw.normal(0, self.draw.choice([0, 1, 1e3]), (len(crops), self.channels, 17, 17))
         response[:, 1:] = np.exp(self.draw.uniform(-1, 6.5, response[:, 1:].shape))  # the head's own limits
-        return response.astype(np.float32)
+        return response.astype(np.float32), self.draw.normal(0, 1, (len(crops), 4, 21, 21)).astype(np.float32)
 
 
 class ConstantRuntime:
@@ -67,7 +67,7 @@ class ConstantRuntime:
 
     def search(self, crops, kernels):
         self.searched.append(float(kernels[0, 0, 0, 0]))
-        return self.response
+        return self.response, np.zeros((len(self.response), 1, 21, 21), np.float32)
 
 
 def constant_response(logit: float) -> np.ndarray:

@@ -25,8 +25,11 @@ class Runtime(Protocol):
         """(N, 127, 127, 3) exemplar crops → (N, K, k, k) kernels."""
         ...
 
-    def search(self, crops: NDArray[np.uint8], kernels: Array) -> Array:
-        """(N·S, 255, 255, 3) search crops, S scales a target, and (N, K, k, k) kernels → (N·S, C, R, R) response."""
+    def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
+        """(N·S, 255, 255, 3) search crops, S scales a target, and (N, K, k, k) kernels → response and features.
+
+        The response is (N·S, C, R, R); the features are the backbone's, (N·S, F, s, s).
+        """
         ...
 
 

@@ -41,12 +41,13 @@ class TorchRuntime:
         return self.network.template(self._pixels(crops)).cpu().numpy()
 
     @torch.inference_mode()
-    def search(self, crops: NDArray[np.uint8], kernels: Array) -> Array:
+    def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
         kernel = torch.from_numpy(kernels).to(self.device)
         if len(crops) != len(kernels):
             kernel = kernel.repeat_interleave(len(crops) // len(kernels), 0)
-        return self.network.search(self._pixels(crops), kernel).cpu().numpy()
+        response, features = self.network.observe(self._pixels(crops), kernel)
+        return response.cpu().numpy(), features.cpu().numpy()
 
     def _pixels(self, crops: NDArray[np.uint8]) -> torch.Tensor:
         """(N, S, S, 3) uint8 → (N, 3, S, S) float; the memory stays as it is, which is channels last."""
