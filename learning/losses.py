@@ -75,7 +75,9 @@ def box_loss(
 
     Cells in the inner ellipse of the target (half its axes) are positive, labelled with the overlap of the box that
     they predict, so that the score of a cell is the overlap to expect (Li et al. 2020); cells between the inner and
-    the full ellipse do not count; all others, and all cells of the negative pairs, are background.
+    the full ellipse do not count; all others, and all cells of the negative pairs, are background. The cell nearest to
+    the target's centre is positive too, as the ellipse of a small target may hold none, but only if it lies in the box:
+    a target narrower than the stride can fall between the cells, and then has no positive.
 
     Args:
         response: (n, 5, R, R) of the true pairs (`tracker.correlation.BoxHead.search`).
@@ -93,9 +95,9 @@ def box_loss(
     across, down = centres[None, None, :] - x, centres[None, :, None] - y  # from the left and the top side
     sides = torch.stack(torch.broadcast_tensors(across, down, w - across, h - down), dim=-1)
     radius = ((across / w - 0.5) * 2) ** 2 + ((down / h - 0.5) * 2) ** 2
-    reach = stride / 2  # a small target owns at least the cell its centre falls in
+    reach = stride / 2  # of the nearest cell from the target's centre, at most
     nearest = ((across - w / 2).abs() <= reach) & ((down - h / 2).abs() <= reach)
-    inside = (sides > 0).all(-1)
+    inside = (sides > 0).all(-1)  # GIoU needs positive distances; a target between the cells loses even the nearest
     positive = ((radius <= 0.25) | nearest) & inside
     ignored = (radius <= 1) & ~positive
 
