@@ -1,6 +1,7 @@
 """Photometric augmentation of crops, in batches, on whatever device they lie.
 
-Everything random comes from one generator, so that a seed repeats a run.
+Everything random comes from one generator on the crops' device, so that a seed repeats a run. How many crops are
+touched is a fixed share of the batch: the shapes are then known, and nothing here waits for the device.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tens
     return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
 
 
+def choose(n: int, share: float, generator: torch.Generator) -> Tensor:
+    """Distinct random indices below n, int64: `share` of them, rounded."""
+    return uniform(n, 0, 1, generator).argsort()[: round(share * n)]
+
+
 def colour_maps(n: int, strength: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Random gain, contrast, saturation and colour cast as one affine map of B, G, R a crop.
 
@@ -35,8 +41,7 @@ def colour_maps(n: int, strength: float, generator: torch.Generator) -> tuple[Te
     contrast = 1 + uniform(n, -0.5, 0.5, generator) * strength
     saturation = 1 + uniform(n, -0.6, 0.6, generator) * strength
     cast = 1 + (torch.rand(n, 3, generator=generator, device=device) - 0.5) * 0.3 * strength
-    luma = torch.tensor(LUMA, device=device).expand(3, 3)
-    blend = saturation[:, None, None] * torch.eye(3, device=device) + (1 - saturation)[:, None, None] * luma
+    blend = torch.lerp(_grey(device), torch.eye(3, device=device), saturation[:, None, None])
     matrices = (gain * contrast)[:, None, None] * cast[:, :, None] * blend
     offsets = (128 * gain * (1 - contrast))[:, None] * cast
     return matrices, offsets
@@ -44,8 +49,12 @@ def colour_maps(n: int, strength: float, generator: torch.Generator) -> tuple[Te
 
 def grey_maps(chosen: Tensor) -> Tensor:
     """(n, 3, 3) maps that turn the chosen crops grey and leave the others: `chosen` is (n,) bool."""
-    luma = torch.tensor(LUMA, device=chosen.device).expand(3, 3)
-    return torch.where(chosen[:, None, None], luma, torch.eye(3, device=chosen.device))
+    return torch.where(chosen[:, None, None], _grey(chosen.device), torch.eye(3, device=chosen.device))
+
+
+def _grey(device: torch.device) -> Tensor:
+    """(3, 3) map of B, G, R to three times the luma, made on the device: a copy from the host would wait for it."""
+    return torch.stack([torch.full((3,), weight, device=device) for weight in LUMA], dim=1)
 
 
 def apply_colour(crops: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
@@ -56,12 +65,11 @@ def apply_colour(crops: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
 
 
 def blur(crops: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Blur a random share of the crops along a random direction (motion) or in all (focus), up to 9 pixels wide."""
-    n = len(crops)
-    chosen = (uniform(n, 0, 1, generator) < share).nonzero()[:, 0]
-    if not len(chosen):
-        return crops
+    """Blur a random share of the crops, along one direction (motion) or all (focus), up to 9 pixels wide, in place."""
+    chosen = choose(len(crops), share, generator)
     m = len(chosen)
+    if m == 0:
+        return crops
     angle = uniform(m, 0, math.pi, generator)
     along = uniform(m, 0.6, 3.0, generator)
     across = torch.where(uniform(m, 0, 1, generator) < 0.5, along, torch.full_like(along, 0.3))
@@ -73,45 +81,58 @@ def blur(crops: Tensor, share: float, generator: torch.Generator) -> Tensor:
     kernels = (kernels / kernels.sum((1, 2), keepdim=True)).repeat_interleave(3, 0)[:, None]
     picked = F.pad(crops[chosen], (4, 4, 4, 4), mode="replicate").contiguous()
     blurred = F.conv2d(picked.reshape(1, 3 * m, *picked.shape[2:]), kernels, groups=3 * m)
-    out = crops.clone()
-    out[chosen] = blurred.reshape(m, 3, *crops.shape[2:])
-    return out
+    crops[chosen] = blurred.reshape(m, 3, *crops.shape[2:])
+    return crops
 
 
 def coarsen(crops: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Give a random share of the crops the detail of a target 2 to 4 times smaller."""
-    chosen = (uniform(len(crops), 0, 1, generator) < share).nonzero()[:, 0]
+    """Give a random share of the crops the detail of a target 2 to 4 times smaller, in place."""
+    chosen = choose(len(crops), share, generator)
     if not len(chosen):
         return crops
-    factor = float(uniform(1, 2, 4, generator))
-    small = F.interpolate(crops[chosen], scale_factor=1 / factor, mode="bilinear", antialias=True)
-    out = crops.clone()
-    out[chosen] = F.interpolate(small, size=crops.shape[2:], mode="bilinear")
-    return out
+    # Between two levels of a pyramid, as a mipmap: so each crop has a factor of its own and all have one shape.
+    size = crops.shape[-1]
+    halved = _resize(crops[chosen], size // 2)
+    quartered = _resize(_resize(halved, size // 4), size // 2)
+    weight = uniform(len(chosen), 0, 1, generator)[:, None, None, None]
+    crops[chosen] = _resize(halved.lerp(quartered, weight), size)
+    return crops
+
+
+def _resize(crops: Tensor, size: int) -> Tensor:
+    """Square crops of another size whose content stays in its place."""
+    return F.interpolate(crops, size=(size, size), mode="bilinear", antialias=size < crops.shape[-1])
 
 
 def occlude(crops: Tensor, boxes: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Lay a patch of another crop of the batch over a part (at most a half) of the target, in place.
+    """Lay the top left corner of another crop of the batch over a part (at most a half) of the target, in place.
 
     Args:
-        crops: (n, 3, H, W).
+        crops: (n, 3, S, S).
         boxes: (n, 4) the targets ``(x, y, w, h)`` in pixels of the crops.
         share: of the crops that are touched.
         generator: source of randomness.
     """
-    size = crops.shape[-1]
-    chosen = (uniform(len(crops), 0, 1, generator) < share).nonzero()[:, 0].tolist()
-    draws = torch.rand(len(chosen), 5, generator=generator, device=generator.device).tolist()
-    targets = boxes.tolist()
-    for index, (a, b, c, d, e) in zip(chosen, draws, strict=True):
-        x, y, w, h = targets[index]
-        width, height = (w * (0.2 + 0.3 * a), h) if e < 0.5 else (w, h * (0.2 + 0.3 * a))
-        left, top = int(x + b * (w - width)), int(y + c * (h - height))
-        right, bottom = min(left + int(width), size), min(top + int(height), size)
-        left, top = max(left, 0), max(top, 0)
-        if right - left > 1 and bottom - top > 1:
-            source = crops[(index + 1 + int(d * (len(crops) - 1))) % len(crops)]
-            crops[index, :, top:bottom, left:right] = source[:, : bottom - top, : right - left]
+    n, size = len(crops), crops.shape[-1]
+    chosen = choose(n, share if n > 1 else 0, generator)
+    if not len(chosen):
+        return crops
+    x, y, w, h = boxes[chosen].unbind(1)
+    part, across, down, step, upright = torch.rand(5, len(chosen), generator=generator, device=crops.device)
+    part = 0.2 + 0.3 * part
+    width = torch.where(upright < 0.5, w * part, w)
+    height = torch.where(upright < 0.5, h, h * part)
+    pixel = torch.arange(size, device=crops.device)
+    columns = pixel - (x + across * (w - width)).floor().long()[:, None]  # of the patch, counted from its left
+    rows = pixel - (y + down * (h - height)).floor().long()[:, None]
+    inside_columns = (columns >= 0) & (columns < width.floor()[:, None])
+    inside_rows = (rows >= 0) & (rows < height.floor()[:, None])
+    covered = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    source = (chosen + 1 + (step * (n - 1)).long()) % n
+    patch = crops.permute(0, 2, 3, 1)[
+        source[:, None, None], rows.clamp(0, size - 1)[:, :, None], columns.clamp(0, size - 1)[:, None, :]
+    ]
+    crops[chosen] = torch.where(covered, patch.permute(0, 3, 1, 2), crops[chosen])
     return crops
 
 
@@ -121,8 +142,8 @@ def augment_pairs(
     """What the camera, the light and the world do between two looks at one target.
 
     Args:
-        exemplars: (n, 3, 127, 127) in [0, 255].
-        searches: (n, 3, 255, 255) in [0, 255].
+        exemplars: (n, 3, 127, 127) in [0, 255]; overwritten.
+        searches: (n, 3, 255, 255) in [0, 255]; overwritten.
         boxes: (n, 4) the targets in the search crops.
         generator: source of randomness.
 
@@ -147,10 +168,10 @@ def augment_pairs(
 
 
 def noise(crops: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Sensor noise of a standard deviation of up to 12 grey levels in a random share of the crops, in place."""
-    chosen = (uniform(len(crops), 0, 1, generator) < share).nonzero()[:, 0]
-    for index in chosen.tolist():
-        sigma = float(uniform(1, 2, 12, generator))
-        grain = torch.randn(crops[index].shape, generator=generator, device=crops.device)
-        crops[index] = (crops[index] + sigma * grain).clamp_(0, 255)
+    """Sensor noise of a standard deviation of 2 to 12 grey levels in a random share of the crops, in place."""
+    chosen = choose(len(crops), share, generator)
+    picked = crops[chosen]
+    sigma = uniform(len(chosen), 2, 12, generator)[:, None, None, None]
+    grain = torch.randn(picked.shape, generator=generator, device=crops.device)
+    crops[chosen] = (picked + sigma * grain).clamp_(0, 255)
     return crops

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from learning import augment
 
@@ -26,6 +27,22 @@ def test_uniform_numbers_lie_in_their_range_and_fill_it() -> None:
     assert -2 <= float(numbers.min()) < -1.9
     assert 2.9 < float(numbers.max()) < 3
     assert float(numbers.mean()) == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_share_of_the_crops_is_chosen_and_every_crop_at_times() -> None:
+    generator = _generator()
+    draws = [augment.choose(10, 0.34, generator).tolist() for _ in range(200)]
+    assert all(len(draw) == len(set(draw)) == 3 for draw in draws)
+    counts = np.bincount(np.ravel(draws), minlength=10)
+    assert counts.shape == (10,)
+    assert 35 < counts.min() <= counts.max() < 90
+
+
+def test_no_step_waits_for_the_device() -> None:
+    with FakeTensorMode():  # tensors without values: reading one, or a shape that depends on one, raises
+        crops = torch.zeros(16, 3, 33, 33), torch.zeros(16, 3, 65, 65)
+        found = augment.augment_pairs(*crops, torch.full((16, 4), 20.0), torch.Generator())
+    assert [tuple(a.shape) for a in found] == [(16, 3, 33, 33), (16, 3, 65, 65)]
 
 
 def test_no_strength_is_no_change_of_colour() -> None:
@@ -73,18 +90,34 @@ def test_a_share_of_none_changes_none_and_of_all_changes_all(change: Callable[..
 @pytest.mark.parametrize("change", [augment.blur, augment.coarsen])
 def test_blur_and_coarse_detail_leave_flat_colour_alone(change: Callable[..., torch.Tensor]) -> None:
     flat = torch.tensor([10.0, 120.0, 250.0]).view(1, 3, 1, 1).expand(4, 3, 40, 40).contiguous()
-    assert torch.allclose(change(flat, 1.0, _generator()), flat, atol=1e-2)
+    assert torch.allclose(change(flat.clone(), 1.0, _generator()), flat, atol=1e-2)
+
+
+def test_coarse_crops_lose_the_fine_detail_each_to_a_degree_of_its_own() -> None:
+    def kept(period: float) -> torch.Tensor:
+        wave = 128 + 100 * torch.cos(torch.arange(255) * 2 * np.pi / period).expand(40, 3, 255, 255)
+        return augment.coarsen(wave.clone(), 1.0, _generator()).std((1, 2, 3)) / wave.std((1, 2, 3))
+
+    assert kept(3).max() < 0.2
+    assert kept(50).min() > 0.9
+    assert kept(8).min() < 0.25 < 0.6 < kept(8).max()
+
+
+def test_coarse_crops_keep_everything_in_its_place() -> None:
+    ramp = torch.arange(255.0).expand(4, 3, 255, 255)
+    coarse = augment.coarsen(ramp.clone(), 1.0, _generator())
+    assert torch.allclose(coarse[..., 8:-8], ramp[..., 8:-8], atol=0.1)
 
 
 def test_the_blur_is_one_kernel_of_sum_one_for_the_three_channels() -> None:
     point = torch.zeros(16, 3, 31, 31)
     point[:, :, 15, 15] = 100.0
-    spread = augment.blur(point, 1.0, _generator())
+    spread = augment.blur(point.clone(), 1.0, _generator())
     assert torch.allclose(spread.sum((2, 3)), torch.full((16, 3), 100.0), atol=1e-2)
     assert torch.allclose(spread[:, 0], spread[:, 2], atol=1e-5)
     assert spread[:, :, :11].abs().max() == 0
     picture = _crops(16, 40)
-    blurred = augment.blur(picture, 1.0, _generator())
+    blurred = augment.blur(picture.clone(), 1.0, _generator())
     for n in range(16):
         expected = ndimage.correlate(picture[n, 1].numpy(), spread[n, 1, 11:20, 11:20].numpy() / 100, mode="nearest")
         assert np.abs(blurred[n, 1].numpy() - expected).max() < 0.05
@@ -123,6 +156,28 @@ def test_at_most_half_of_the_target_is_hidden() -> None:
         assert rows.max() < y + h
     assert touched > 100
     assert torch.equal(augment.occlude(crops.clone(), boxes, 0.0, _generator()), crops)
+
+
+def test_what_hides_the_target_is_the_corner_of_another_crop() -> None:
+    n, size = 12, 40
+    pixel = torch.arange(float(size))
+    number = torch.arange(float(n)).view(n, 1, 1).expand(n, size, size)
+    crops = torch.stack([number, pixel[:, None].expand_as(number), pixel.expand_as(number)], dim=1)
+    hidden = augment.occlude(crops.clone(), torch.tensor([[10.0, 12.0, 16.0, 20.0]]).expand(n, 4), 0.5, _generator())
+    touched = [index for index in range(n) if not torch.equal(hidden[index], crops[index])]
+    assert len(touched) == 6
+    for index in touched:
+        rows, columns = (hidden[index, 0] != index).nonzero(as_tuple=True)
+        patch = hidden[index, :, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        source = int(patch[0, 0, 0])
+        assert torch.equal(patch, crops[source, :, : patch.shape[1], : patch.shape[2]])
+
+
+def test_a_single_crop_has_no_other_to_be_hidden_by() -> None:
+    crops = _crops(1)
+    assert torch.equal(
+        augment.occlude(crops.clone(), torch.tensor([[10.0, 10.0, 20.0, 20.0]]), 1.0, _generator()), crops
+    )
 
 
 def test_noise_is_not_above_its_deviation() -> None:
