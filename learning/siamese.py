@@ -70,19 +70,26 @@ class Recipe:
         return min((step + 1) / max(0.02 * self.steps, 1), 1.0, max((1 - progress) / 0.4, 0.01))
 
 
-RECIPES = {
-    "compact": Recipe(
-        ModelCard("compact", "box", mean=114.0, scale=1 / 64, licence="research use only"), pairs=300_000
-    ),
-    "ciresnet22": Recipe(
-        ModelCard("ciresnet22", "siamfc", mean=114.0, scale=1 / 64, licence="research use only"),
+def _siamfc(backbone: str) -> Recipe:
+    """SiamFC's head on a backbone that takes all the time: small search regions, many foreign exemplars."""
+    return Recipe(
+        ModelCard(backbone, "siamfc", mean=114.0, scale=1 / 64, licence="research use only"),
         pairs=25_000,
         batch_size=16,
         learning_rate=1e-3,
         search_size=191,
         foreign=6,
         data=PairConfig(shift=28.0),
+    )
+
+
+RECIPES = {
+    "compact": Recipe(
+        ModelCard("compact", "box", mean=114.0, scale=1 / 64, licence="research use only"), pairs=300_000
     ),
+    "ciresnet22": _siamfc("ciresnet22"),
+    "ciresnet16": _siamfc("ciresnet16"),
+    "alexnet": _siamfc("alexnet"),
 }
 
 

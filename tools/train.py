@@ -17,6 +17,8 @@ import shlex
 import sys
 from pathlib import Path
 
+MODELS = ["compact", "ciresnet22", "ciresnet16", "alexnet"]  # of learning.siamese.RECIPES, which needs torch
+
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""
@@ -27,7 +29,7 @@ def positive(text: str) -> int:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=["compact", "ciresnet22"], help="what to train")
+    parser.add_argument("model", choices=MODELS, help="what to train")
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     layouts = ["shared", "got10k", "coco", "sequences", "images"]
     parser.add_argument("--layout", choices=layouts, default="shared", help="of the data; shared = ../shared/data's")

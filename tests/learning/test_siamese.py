@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from learning.crops import Cropper
 from learning.footage import Footage
 from learning.pairs import PairBatches, PairConfig
 from learning.siamese import RECIPES, Recipe, SiameseTraining, train, train_and_save
@@ -93,6 +94,23 @@ def test_recipes_describe_networks_that_exist(name: str) -> None:
         response = network.eval()(*sizes)
     reach = (response.shape[-1] - 1) / 2 * card.stride  # of the outermost cell from the middle
     assert recipe.data.shift <= reach + card.stride / 2, "some targets would have no cell"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_step_of_every_recipe_teaches_every_parameter(name: str, footage: Footage) -> None:
+    recipe = dataclasses.replace(RECIPES[name], data=PairConfig(mix={"still": 1.0}), batch_size=2, foreign=1)
+    torch.manual_seed(0)
+    module = SiameseTraining(recipe)
+    module.cropper, module.noise = Cropper(footage.images), torch.Generator().manual_seed(0)
+    module.log_dict = lambda parts: None  # type: ignore[method-assign,assignment]
+    batches = PairBatches(footage, 2, 1, 0, recipe.card.exemplar_size, recipe.search_size, recipe.data)
+    loss = module.training_step(next(iter(batches)), 0)
+    loss.backward()
+    assert loss.isfinite()
+    for parameter, values in module.named_parameters():
+        assert values.grad is not None, parameter
+        assert values.grad.isfinite().all(), parameter
+        assert values.grad.any(), parameter
 
 
 @pytest.fixture(scope="module")

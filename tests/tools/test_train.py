@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from learning.siamese import RECIPES
 from tracker import SiamTracker
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "train.py"
@@ -168,6 +169,10 @@ def test_wrong_arguments_end_with_2(
         command.main(arguments)
     assert exit_.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_every_recipe_can_be_asked_for(command: ModuleType) -> None:
+    assert list(RECIPES) == command.MODELS
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compact", "--data", "d", "--output", "o.pth"]])
