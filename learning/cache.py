@@ -10,6 +10,7 @@ from pathlib import Path
 from learning.footage import Footage
 from learning.readers import (
     DAVIS_LEFT_OUT,
+    GOT10K_STRIDE,
     HOLDOUT,
     LONGEST_SIDE,
     load_shared,
@@ -21,6 +22,14 @@ from learning.readers import (
 from learning.synthetic import Cutout, compose_footage, read_cutouts
 
 log = logging.getLogger(__name__)
+
+# Layout → its reader, and what of `open_footage` the reader takes beside the folder.
+READERS: dict[str, tuple[Callable[..., Footage], set[str]]] = {
+    "got10k": (read_got10k, {"longest_side", "stride", "limit"}),
+    "coco": (read_coco, {"longest_side", "limit"}),
+    "sequences": (read_sequences, {"longest_side"}),
+    "images": (read_images, {"longest_side"}),
+}
 
 
 def shared_cutouts(root: str | Path) -> list[Cutout]:
@@ -77,7 +86,15 @@ def build_cache(
     return Footage.load(out)
 
 
-def open_footage(data: str | Path, layout: str, cache: str | Path, clips: int = 800) -> Footage:
+def open_footage(
+    data: str | Path,
+    layout: str,
+    cache: str | Path,
+    clips: int = 800,
+    longest_side: int = LONGEST_SIDE,
+    stride: int = GOT10K_STRIDE,
+    limit: int | None = None,
+) -> Footage:
     """Training footage of any known layout, decoded once into `cache` and read from there the next time.
 
     Args:
@@ -85,29 +102,36 @@ def open_footage(data: str | Path, layout: str, cache: str | Path, clips: int = 
         layout: "shared", "got10k", "coco", "sequences" or "images".
         cache: folder of the decoded footage; delete it to decode again.
         clips: number of synthetic clips for the layout "shared".
+        longest_side: longer images are scaled down to it.
+        stride: decode every stride-th frame of the layout "got10k".
+        limit: at most so many sequences of the layout "got10k" or images of "coco"; None takes all.
 
     Raises:
         OSError: `data` is missing or `cache` cannot be written.
-        ValueError: an unknown layout, or damaged data.
+        ValueError: an unknown layout or an option that it does not have, damaged data, or a cache made otherwise.
     """
+    if layout != "shared" and layout not in READERS:
+        raise ValueError(f"unknown layout {layout!r}; there are shared, {', '.join(READERS)}")
+    defaults = {"longest_side": LONGEST_SIDE, "stride": GOT10K_STRIDE, "limit": None}
+    wanted = {"longest_side": longest_side, "stride": stride, "limit": limit}
+    changed = {name: value for name, value in wanted.items() if value != defaults[name]}
+    read, options = READERS.get(layout, (None, {"longest_side"}))
+    if foreign := sorted(changed.keys() - options):
+        raise ValueError(f"the layout {layout!r} has no {' or '.join(foreign)}")
+
     cache = Path(cache)
-    source = json.dumps({"data": str(Path(data).resolve()), "layout": layout, "clips": clips})
+    source = json.dumps({"data": str(Path(data).resolve()), "layout": layout, "clips": clips, **changed})
     note = cache / "source.json"
     if note.is_file():
-        if note.read_text(encoding="utf-8") != source:
-            raise ValueError(f"{cache} was made from other data ({note} says which); give another --cache or delete it")
+        if (made_from := note.read_text(encoding="utf-8")) != source:
+            raise ValueError(
+                f"{cache} was made from other data or with other options ({note}: {made_from}); "
+                "give another --cache or delete it"
+            )
         return Footage.load(cache, mapped=False)
-    if layout == "shared":
-        build_cache(data, cache, clips)
+    if read is None:
+        build_cache(data, cache, clips, longest_side=longest_side)
     else:
-        readers: dict[str, Callable[[str | Path], Footage]] = {
-            "got10k": read_got10k,
-            "coco": read_coco,
-            "sequences": read_sequences,
-            "images": read_images,
-        }
-        if layout not in readers:
-            raise ValueError(f"unknown layout {layout!r}; there are shared, {', '.join(readers)}")
-        readers[layout](data).save(cache)
+        read(data, **changed).save(cache)
     note.write_text(source, encoding="utf-8")
     return Footage.load(cache, mapped=False)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 LONGEST_SIDE = 512
+GOT10K_STRIDE = 10  # one frame a second
 SMALLEST_STILL = 12  # pixels of the longer side: annotated specks in the background of a photograph are left out
 SMALLEST_MOVING = 8  # a target of a video may be smaller: it was chosen to be followed
 LEAST_INSIDE = 0.3  # share of a box that must lie in the image
@@ -280,7 +281,7 @@ def read_images(root: str | Path, longest_side: int = LONGEST_SIDE) -> Footage:
 def read_got10k(
     root: str | Path,
     longest_side: int = LONGEST_SIDE,
-    stride: int = 5,
+    stride: int = GOT10K_STRIDE,
     limit: int | None = None,
     exclude: Iterable[str] = (),
 ) -> Footage:
@@ -293,9 +294,9 @@ def read_got10k(
     Args:
         root: the split's folder, e.g. ``GOT-10k/train``.
         longest_side: longer images are scaled down to it.
-        stride: decode every stride-th frame only: ten frames a second hold little that two do not.
-        limit: at most so many sequences, evenly spread over the list; None takes all. At 512 pixels and stride 5 the
-            whole training split takes about 120 GB, at 256 pixels and stride 10 about 15 GB.
+        stride: decode every stride-th frame only: ten frames a second hold little that one does not.
+        limit: at most so many sequences, evenly spread over the list; None takes all. At 512 pixels and stride 10 the
+            whole training split takes about 60 GB, at 256 pixels about 15 GB.
         exclude: names of sequences to leave out.
 
     Raises:

@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from learning.cache import open_footage
+from learning.footage import Footage
 from learning.siamese import RECIPES
 from tracker import SiamTracker
+from tracker.network import ModelCard
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "train.py"
 
@@ -120,6 +123,51 @@ def test_the_cache_is_used_again_and_refused_for_other_data(
     assert "was made from other data" in capsys.readouterr().err
 
 
+def _cached(folder: Path) -> tuple[int, int]:
+    """Number of images in the cache, and the longest side of all."""
+    images = Footage.load(folder / "cache").images
+    return len(images), max(max(image.shape[:2]) for image in images)
+
+
+@pytest.mark.parametrize(
+    ("layout", "make", "options", "found"),
+    [
+        ("got10k", _got10k, (), (1, 120)),  # six frames, one in ten
+        ("got10k", _got10k, ("--stride", "2"), (3, 120)),
+        ("got10k", _got10k, ("--stride", "3", "--longest-side", "60"), (2, 60)),
+        ("images", _images, ("--longest-side", "80"), (3, 80)),
+        ("coco", _coco, ("--limit", "1"), (1, 120)),
+    ],
+)
+def test_the_footage_is_read_as_asked_and_the_cache_kept_for_that(
+    command: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    layout: str,
+    make: Callable[[Path], None],
+    options: tuple[str, ...],
+    found: tuple[int, int],
+) -> None:
+    (tmp_path / "data").mkdir()
+    make(tmp_path / "data")
+    monkeypatch.setattr("learning.siamese.train_and_save", lambda *args, **kwargs: ModelCard("compact", "box"))
+    assert command.main(_arguments(tmp_path, "--layout", layout, *options)) == 0
+    assert _cached(tmp_path) == found
+    assert command.main(_arguments(tmp_path, "--layout", layout, *options)) == 0
+    capsys.readouterr()
+    assert command.main(_arguments(tmp_path, "--layout", layout, *options, "--longest-side", "50")) == 2
+    assert "with other options" in capsys.readouterr().err
+
+
+def test_a_cache_made_with_no_options_has_none_in_its_note(tmp_path: Path) -> None:
+    _images(tmp_path / "data")
+    open_footage(tmp_path / "data", "images", tmp_path / "cache")
+    note = json.loads((tmp_path / "cache" / "source.json").read_text())
+    assert note == {"data": str(tmp_path / "data"), "layout": "images", "clips": 800}
+    assert len(open_footage(tmp_path / "data", "images", tmp_path / "cache", longest_side=512).images) == 3
+
+
 def test_an_existing_file_is_not_replaced_unless_asked(
     command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +184,8 @@ def test_an_existing_file_is_not_replaced_unless_asked(
         ((), "no such folder"),  # of the data
         (("--output", "out.pth"), "must end in .safetensors"),
         (("--layout", "images"), "no such folder"),
+        (("--layout", "images", "--limit", "3"), "'images' has no limit"),
+        (("--stride", "2"), "'shared' has no stride"),
     ],
 )
 def test_one_clear_line_says_what_is_wrong(
