@@ -41,18 +41,17 @@ def depthwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
 
 
 class SiamFCHead(nn.Module):
-    """Cross-correlation scaled by a constant: the logit of "the target's centre is here".
+    """Scaled cross-correlation: the logit of "the target's centre is here".
 
-    SiamFC and SiamDW multiply by 0.001 (AlexNet) or 0.1 (CIResNet) at test time and leave the scale to the last layer
-    in training; here one gain and one bias serve both, so that the response is a calibrated logit.
+    The papers' codes multiply the inner product by a constant that fits their backbone (SiamFC 0.001, SiamDW 0.1 at
+    test time). Here it is divided by the number of its terms, which puts the logits of every untrained backbone near
+    one, and a gain and a bias are learned: the same in training and tracking, so that the response is a logit in both.
 
     Args:
         channels: of the backbone's features.
     """
 
     regresses_boxes = False
-
-    SCALE = 0.001
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -66,7 +65,7 @@ class SiamFCHead(nn.Module):
 
     def search(self, features: Tensor, kernel: Tensor) -> Tensor:
         """(N, C, H, W) and (N, C, h, w) → (N, 1, H−h+1, W−w+1) logits."""
-        return cross_correlation(features, kernel) * (self.SCALE * self.gain) + self.bias
+        return cross_correlation(features, kernel) * (self.gain / kernel[0].numel()) + self.bias
 
 
 class BoxHead(nn.Module):

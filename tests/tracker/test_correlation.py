@@ -57,10 +57,10 @@ def test_correlations_take_images_stored_pixel_by_pixel(correlate):
     torch.testing.assert_close(correlate(stored, kernel), correlate(search, kernel))
 
 
-def test_siamfc_s_head_starts_as_the_paper_s_scaled_correlation():
+def test_siamfc_s_head_starts_as_the_mean_of_the_paper_s_products():
     head = SiamFCHead(4).double()
     search, kernel = random(2, 4, 7, 7), random(2, 4, 3, 3, seed=1)
-    expected = 0.001 * plain(search, kernel).sum(1, keepdim=True)
+    expected = plain(search, kernel).sum(1, keepdim=True) / (4 * 3 * 3)
     torch.testing.assert_close(head.search(search, head.template(kernel)), expected)
 
 
