@@ -177,8 +177,10 @@ def decode_pyramid(response: Array, size: tuple[float, float], stride: int, conf
     factors = pyramid(config)
     heights = fine.max(axis=(1, 2))
     floor = float(fine.min())
-    penalties = np.where(np.arange(len(factors)) == len(factors) // 2, 1.0, config.scale_penalty)
-    chosen = int(np.argmax((heights - floor) * penalties))
+    same = len(factors) // 2
+    penalties = np.where(np.arange(len(factors)) == same, 1.0, config.scale_penalty)
+    gains = (heights - floor) * penalties
+    chosen = same if gains[same] >= gains.max() else int(gains.argmax())  # a tie changes nothing
 
     share = fine[chosen] - fine[chosen].min()
     share /= max(float(share.sum()), 1e-12)

@@ -22,7 +22,7 @@ class TrackResult:
     """One target in one frame.
 
     Attributes:
-        box: ``(x, y, w, h)`` in 0-based continuous pixels. In LOST it is the last estimate, not an observation.
+        box: ``(x, y, w, h)`` in 0-based continuous pixels. In LOST it is a best guess, not an observation.
         score: probability in [0, 1] that the box overlaps the target by more than one half.
         state: TRACKING, UNCERTAIN or LOST.
         elapsed: seconds spent on this frame inside the tracker.

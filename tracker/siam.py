@@ -235,7 +235,7 @@ class SiamTracker:
             timestamp: seconds; handed through.
 
         Returns:
-            Box, score and state. In LOST the box is the last estimate.
+            Box, score and state. In LOST the box is a best guess: the search goes on around it.
 
         Raises:
             ValueError: a bad frame.
@@ -291,7 +291,7 @@ class SiamTracker:
         else:
             decoded = decode_pyramid(response, size, card.stride, config)
         score, state = target.confidence.judge(decoded)
-        if state is not TrackState.LOST and decoded.finite:  # a lost target stays where it was last seen
+        if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             self._move(target, decoded, step, image)
         if state is TrackState.TRACKING and decoded.finite:
             self._learn(target, decoded.shift, decoded.size)

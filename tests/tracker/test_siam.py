@@ -152,7 +152,7 @@ def test_a_target_that_leaves_is_lost_within_a_second_and_found_again_where_it_w
     states = [tracker.update(empty).state for _ in range(25)]
     assert states[-1] is TrackState.LOST
     last = tracker.update(empty)
-    assert last.box == tracker.update(empty).box  # the last estimate stays
+    assert overlap(last.box, tracker.update(empty).box) > 0.9  # nothing to see, nowhere to go
     assert last.score < 0.1
     for _ in range(5):
         result = tracker.update(there)
