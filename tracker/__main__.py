@@ -214,7 +214,7 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
         options: from `parse`.
         tracker: used instead of loading ``options.weights``.
         stack: closes the video.
-        command: the command line as typed, to be shown with a box added.
+        command: the command line as typed, but without a window, to be shown with a box added.
 
     Raises:
         OSError, ValueError, RuntimeError, ImportError: whatever is wrong, in words for the user.
@@ -474,7 +474,8 @@ def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None)
     with warnings.catch_warnings(), Interrupts() as interrupts, ExitStack() as stack:
         warnings.showwarning = warn
         try:
-            job = prepare(options, tracker, stack, f"{program()} {shlex.join(argv)}")
+            without_window = shlex.join(word for word in argv if word != "--show")
+            job = prepare(options, tracker, stack, f"{program()} {without_window}")
         except KeyboardInterrupt:
             print("track: interrupted before the first frame; nothing was written", file=sys.stderr)
             return INTERRUPTED

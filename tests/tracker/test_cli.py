@@ -268,7 +268,7 @@ def test_without_display_and_box_shows_the_line_to_type(
     monkeypatch.setattr(sys, "argv", ["tools/track.py"])
     spaced = here / "my clip"
     spaced.symlink_to(clip)
-    assert run("--video", "my clip", "--threads", 2) == 2
+    assert run("--video", "my clip", "--show", "--threads", 2) == 2  # typed again with --show it would fail again
     error = capsys.readouterr().err
     assert error.endswith("(160x96): python tools/track.py --video 'my clip' --threads 2 --box X,Y,W,H\n")
 
