@@ -159,7 +159,7 @@ def screen() -> Iterator[dict[str, str]]:
     """The environment of a virtual screen of 1024x600."""
     reading, writing = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1024x600x24"],
+        ["Xvfb", "-displayfd", str(writing), "-noreset", "-screen", "0", "1024x600x24"],  # a reset refuses clients
         pass_fds=[writing],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
