@@ -126,7 +126,9 @@ class SiameseNetwork(nn.Module):
 
     def features(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) crops → (N, C, s, s) features."""
-        return self.backbone((crops - self.card.mean) * self.card.scale)
+        if (self.card.mean, self.card.scale) != (0.0, 1.0):
+            crops = (crops - self.card.mean) * self.card.scale
+        return self.backbone(crops)
 
     def template(self, exemplar: Tensor) -> Tensor:
         """(N, 3, 127, 127) exemplar crops → (N, K, k, k) kernels."""
@@ -146,10 +148,11 @@ class SiameseNetwork(nn.Module):
         return self.search(search, self.template(exemplar))
 
     def fused(self) -> SiameseNetwork:
-        """A copy for tracking: evaluation mode, batch normalisation folded into the convolutions before it."""
+        """A copy for tracking: evaluation mode, all normalisation folded into the convolutions."""
         network = copy.deepcopy(self).eval()
         for module in list(network.modules()):
             _fold_batch_norm(module)
+        _fold_normalisation(network)
         return channels_last(network).requires_grad_(False)
 
 
@@ -165,6 +168,20 @@ def _fold_batch_norm(module: nn.Module) -> None:
         if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(child, following))
             setattr(module, next_name, nn.Identity())
+
+
+def _fold_normalisation(network: SiameseNetwork) -> None:
+    """Fold the crops' mean and scale into the first convolution, which carries a bias after `_fold_batch_norm`.
+
+    It is exact because no feature sees padding: the backbones pad nothing, or crop what saw it (SiamDW).
+    """
+    card = network.card
+    first = next(module for module in network.backbone.modules() if isinstance(module, nn.Conv2d))
+    assert first.bias is not None
+    with torch.no_grad():
+        first.weight.mul_(card.scale)
+        first.bias.sub_(first.weight.sum((1, 2, 3)) * card.mean)
+    network.card = dataclasses.replace(card, mean=0.0, scale=1.0)
 
 
 def tensor_hash(tensors: dict[str, Tensor]) -> str:
