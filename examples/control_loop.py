@@ -147,7 +147,10 @@ def run(video: str, box: Box, seconds: float, tracker: SiamTracker) -> tuple[int
 
 
 def parse_box(text: str) -> Box:
-    x, y, w, h = (float(value) for value in text.split(","))
+    try:
+        x, y, w, h = (float(value) for value in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box X,Y,W,H of four numbers") from None
     return x, y, w, h
 
 
