@@ -47,7 +47,6 @@ class Decoded:
         peak: largest logit near the chosen place, without window and penalties.
         margin: `peak` minus the largest logit elsewhere: small where something else looks like the target.
         contrast: (`peak` − mean) / standard deviation of the logits elsewhere.
-        cell: (row, column) of the response that was chosen.
     """
 
     shift: tuple[float, float]
@@ -55,7 +54,6 @@ class Decoded:
     peak: float
     margin: float
     contrast: float
-    cell: tuple[int, int] = (0, 0)
 
     @property
     def finite(self) -> bool:
@@ -137,7 +135,7 @@ def decode_boxes(
         size[0] + rate * (float(width[at]) - size[0]),
         size[1] + rate * (float(height[at]) - size[1]),
     )
-    return Decoded(shift, new, *statistics(logits, row, column), (row, column))
+    return Decoded(shift, new, *statistics(logits, row, column))
 
 
 def _change(width: Array, height: Array, size: tuple[float, float]) -> Array:
@@ -194,5 +192,4 @@ def decode_pyramid(response: Array, size: tuple[float, float], stride: int, conf
         (float((column - middle) * pixels), float((row - middle) * pixels)),
         (float(size[0] * scale), float(size[1] * scale)),
         *statistics(logits, row // UPSAMPLE, column // UPSAMPLE),
-        (row // UPSAMPLE, column // UPSAMPLE),
     )
