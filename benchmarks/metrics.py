@@ -22,6 +22,27 @@ from tracker.box import centre_distance, overlap
 
 Floats = NDArray[np.float64]
 
+
+@dataclass(frozen=True)
+class Rules:
+    """By which rules a benchmark's frames count.
+
+    Attributes:
+        first_frame: whether the frame that the tracker was started in counts.
+        absent: frames in which the target is absent are left out ("skip"), or count as an overlap of 1 where the
+            tracker says LOST and of 0 where it does not ("answer", TLP).
+        pooled: the mean is over the frames of all sequences together (GOT-10k), not over the sequences.
+    """
+
+    first_frame: bool = True
+    absent: Literal["skip", "answer"] = "skip"
+    pooled: bool = False
+
+
+OTB_RULES = Rules()
+TLP_RULES = Rules(absent="answer")
+GOT10K_RULES = Rules(first_frame=False, pooled=True)
+
 OVERLAP_THRESHOLDS: Floats = np.linspace(0, 1, 21)
 DISTANCE_THRESHOLDS: Floats = np.arange(51, dtype=np.float64)  # pixels
 
