@@ -1,7 +1,7 @@
 """Stored results: what a tracker said of each frame, in files that the tools of OTB and got10k read too.
 
     <results>/<benchmark>/<tracker>/<sequence>.txt              x,y,w,h a frame, 1-based; the first row is the start box
-    <results>/<benchmark>/<tracker>/times/<sequence>_time.txt   seconds a frame, decoding excluded; the first row is init
+    <results>/<benchmark>/<tracker>/times/<sequence>_time.txt   seconds a frame without decoding; the first row is init
     <results>/<benchmark>/<tracker>/states/<sequence>.csv       frame,score,state
     <results>/<benchmark>/<tracker>/settings.json               what the numbers depend on
 
