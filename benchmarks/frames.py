@@ -106,7 +106,7 @@ def open_frames(folder: Path, images: str = "img", video: str = "frames.mp4") ->
 
 def image_files(folder: Path) -> list[Path]:
     """Image files of a folder in the order of their numbers: 2.jpg before 10.jpg, 0002.jpg before 0010.jpg."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     return sorted(files, key=lambda path: (len(path.stem), path.stem))
 
 

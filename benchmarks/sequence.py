@@ -29,6 +29,7 @@ class Sequence:
         attributes: what makes it hard, in the benchmark's own abbreviations.
         fps: frames a second, where known.
         hidden: the ground truth beyond the first frame is kept by a server.
+        size: width and height of the frames, where the scoring needs them (GOT-10k).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Sequence:
     attributes: frozenset[str] = frozenset()
     fps: float | None = None
     hidden: bool = False
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4 or len(self.boxes) != len(self.frames):

@@ -106,7 +106,7 @@ def read_video(root: Path, name: str) -> Video:
         ValueError: there is no such sequence, or it is damaged.
     """
     sequence = read_sequence(root / name)
-    return Video(name, list(sequence.frames()), sequence.boxes)
+    return Video(name, list(sequence.frames), sequence.boxes)
 
 
 # ---------------------------------------------------------------- runs

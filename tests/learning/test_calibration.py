@@ -281,7 +281,7 @@ def test_the_card_takes_the_result_and_keeps_the_rest(weights: Path, tmp_path: P
 
 def test_the_command_says_what_is_wrong(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert calibration.main([str(weights), "--data", str(tmp_path), "--sequences", "none"]) == 2
-    assert capsys.readouterr().err.startswith("calibration: none: cannot read")
+    assert capsys.readouterr().err.startswith("calibration: none: expected 4 numbers a line in")
     assert calibration.main([str(tmp_path / "no.safetensors"), "--data", str(tmp_path)]) == 2
     assert "no such weights file" in capsys.readouterr().err
 
