@@ -14,6 +14,7 @@ INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 
 ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19"]
 BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8"]  # got10k imports six without declaring it
+RAY = ["ray>=2.40"]  # 80 MB to fetch, 240 MB on disk
 TRAIN = ["lightning>=2.6", "scipy>=1.11"]  # Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy
 DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77"]
 
@@ -52,6 +53,7 @@ setup(
         "openvino": ["openvino>=2024.4", "nncf>=2.13"],
         "tensorrt": ["tensorrt>=10.0", *ONNX],  # needs its vendor's index; see the README
         "benchmarks": BENCHMARKS,
+        "ray": RAY,
         "train": TRAIN,
         "robot": ["rosbags>=0.10"],
         "dev": DEV,

@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from tracker.box import from_otb, to_otb
 Floats = NDArray[np.float64]
 
 FORMAT = 1  # of a results folder
+RECORD = "record"  # what results do not depend on: written down, never compared
+STALE = 60.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,16 +111,54 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / "settings.json"
     wanted = json.loads(json.dumps({"format": FORMAT, **settings}))  # as it will be read back
     if not path.exists():
+        if next(folder.glob("*.txt"), None):
+            raise ValueError(f"{folder} holds results, but no {path.name} says of what; choose another --results")
         replace_text(path, json.dumps(wanted, indent=1) + "\n")
         return
+    stored = read_settings(folder)
+    other = sorted(key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key))
+    if found := ", ".join(f"{key} = {stored.get(key)!r}, now {wanted.get(key)!r}" for key in other if key != RECORD):
+        raise ValueError(f"{folder} holds results of other settings ({found}); choose another --results")
+
+
+def note(folder: Path, **facts: str) -> None:
+    """Add what results do not depend on, such as the machine, to the record in a claimed folder's settings.
+
+    Several values of a fact stand beside each other, so that results made in two places say so.
+    """
+    settings = read_settings(folder)
+    record: dict[str, list[str]] = settings.get(RECORD, {})
+    new = {key: [*record.get(key, []), value] for key, value in facts.items() if value not in record.get(key, [])}
+    if new:
+        text = json.dumps(settings | {RECORD: record | new}, indent=1)
+        replace_text(folder / "settings.json", text + "\n")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What a tracker's results depend on, as `claim` and `note` wrote it.
+
+    Raises:
+        FileNotFoundError: nobody claimed the folder.
+        ValueError: the file is damaged.
+    """
+    path = folder / "settings.json"
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not readable as JSON: {error}") from error
-    other = sorted(key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key))
-    if other:
-        found = ", ".join(f"{key} = {stored.get(key)!r}, now {wanted.get(key)!r}" for key in other)
-        raise ValueError(f"{folder} holds results of other settings ({found}); choose another --results")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(settings).__name__}")
+    return settings
+
+
+def clean(folder: Path) -> None:
+    """Remove what interrupted writes left in a tracker's folder; a write that is going on lasts no minute."""
+    for path in folder.rglob(".*.partial"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
+        except FileNotFoundError:  # its writer has finished
+            continue
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,236 +1,244 @@
-"""One-pass evaluation: start a tracker on the first frame's ground truth, let it run, store what it says.
+"""Run trackers on sequences and store what they say; scores are computed later, from the stored files only.
 
-A results folder has one folder a tracker, readable by the tools of OTB and got10k::
+What `benchmarks.results` describes is written sequence by sequence, each when it is finished and in one step. Whatever
+ends a run, the next one goes on with the sequences that are not stored, and its boxes are those of a run that nothing
+ended.
 
-    <results>/<tracker>/<sequence>.txt               x,y,w,h for each frame, 1-based; the first row is the ground truth
-    <results>/<tracker>/times/<sequence>_time.txt    seconds for each frame, decoding excluded; the first row is init
-    <results>/<tracker>/states/<sequence>.csv        frame,score,state
-    <results>/<tracker>/settings.json                what the numbers depend on
-
-A sequence is stored when it is finished, its boxes last and in one step, so that a run that was interrupted goes on
-where it stopped. Scores are computed from the stored files only, by `benchmarks.report`.
+In one process all trackers run on a sequence together and share its decoded frames; over several processes or machines
+each task is one tracker on one sequence.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Sequence as ListOf
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
-from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 
-from benchmarks.datasets import Sequence
-from tracker.box import from_otb, to_otb
-from tracker.result import Box, TrackResult, TrackState
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
-T = TypeVar("T")
-
-FRAMES_IN_MEMORY = 100  # decoded once, then handed to each tracker in turn: 90 MB at 640×480
-
-
-class Tracker(Protocol):
-    """What every tracker here does; `tracker.SiamTracker` and `benchmarks.peers` are two."""
-
-    def init(self, frame: Image, box: Box) -> object:
-        """Start to follow what `box` encloses in `frame`."""
-
-    def update(self, frame: Image) -> TrackResult:
-        """Find it in the next frame."""
+from benchmarks.one_pass import Chance, Failure, one_pass, random_states, reason, set_random_states
+from benchmarks.protocols import PROTOCOLS, variants
+from benchmarks.provenance import commit, machine, settings_hash
+from benchmarks.results import Run, claim, clean, is_stored, note, store
+from benchmarks.sequence import Sequence
+from benchmarks.trackers import Tracker, TrackerSpec, check_names
+from benchmarks.workers import Died, here, in_processes, on_ray
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """What one tracker said on one sequence of N frames.
+class Task:
+    """Trackers to run on one sequence.
 
     Attributes:
-        boxes: (N, 4) boxes, 0-based pixels; the first is the ground truth.
-        seconds: (N,) time for each frame; the first is `init`.
-        scores: (N,) the tracker's own confidence.
-        states: N names of `tracker.TrackState`.
+        specs: which trackers.
+        settings: of each, as they were claimed.
+        sequence: what to run them on.
+        folder: of the benchmark's results.
     """
 
-    boxes: Floats
-    seconds: Floats
-    scores: Floats
-    states: list[str]
+    specs: tuple[TrackerSpec, ...]
+    settings: tuple[dict[str, Any], ...]
+    sequence: Sequence
+    folder: Path
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Time for an update, `init` and decoding excluded.
+class Outcome:
+    """What became of a task.
 
     Attributes:
-        fps: updates a second, N/Σt: the rate a user sees, unlike the mean of 1/t.
-        p50_ms, p95_ms: percentiles of the time for one update in milliseconds.
+        rates: tracker → updates a second of each run that was stored.
+        failures: the others.
+        facts: tracker → what else is worth a note: the machine it ran on, and what runs its network.
     """
 
-    fps: float
-    p50_ms: float
-    p95_ms: float
-
-
-def speed(seconds: Floats) -> Speed:
-    """Summarise the times of single updates, (N,) seconds.
-
-    Raises:
-        ValueError: no updates.
-    """
-    if not len(seconds):
-        raise ValueError("no updates to measure: every sequence has a single frame")
-    p50, p95 = np.percentile(seconds, [50, 95]) * 1000
-    return Speed(fps=float(len(seconds) / np.sum(seconds)), p50_ms=float(p50), p95_ms=float(p95))
-
-
-def one_pass(trackers: Mapping[str, Tracker], sequence: Sequence) -> dict[str, Run]:
-    """Run trackers through a sequence, decoding each frame once.
-
-    The trackers take turns over stretches of `FRAMES_IN_MEMORY` frames: memory stays bounded and each one runs with
-    warm caches, as it would alone.
-
-    Raises:
-        ValueError: the sequence cannot be decoded to its end.
-    """
-    start = as_box(sequence.boxes[0])
-    steps: dict[str, list[tuple[TrackResult, float]]] = {name: [] for name in trackers}
-    for stretch in _stretches(sequence.frames(), FRAMES_IN_MEMORY):
-        for name, tracker in trackers.items():
-            for frame in stretch:
-                steps[name].append(_update(tracker, frame) if steps[name] else _init(tracker, frame, start))
-    return {name: _run(taken) for name, taken in steps.items()}
+    rates: dict[str, float]
+    failures: tuple[Failure, ...]
+    facts: dict[str, dict[str, str]]
 
 
 def evaluate(
-    trackers: Mapping[str, Tracker],
+    specs: ListOf[TrackerSpec],
     sequences: Iterable[Sequence],
-    results: Path,
+    folder: Path,
+    protocol: str = "ope",
+    workers: int = 1,
+    ray: bool = False,
     announce: Callable[[str], None] = lambda message: None,
-) -> None:
+) -> list[Failure]:
     """Run every tracker on every sequence that its results folder does not hold yet.
 
     Args:
-        trackers: name of the results folder → tracker.
+        specs: trackers with different names.
         sequences: what to run on.
-        results: folder of the results.
-        announce: called with a line of text for each sequence.
+        folder: of the benchmark's results: ``<results>/<benchmark.folder>``, for SRE and TRE another one.
+        protocol: "ope", "sre" or "tre".
+        workers: processes; with `ray`, of the cluster that is started here if ``RAY_ADDRESS`` names none.
+        ray: on a Ray cluster; all paths must mean the same on each machine.
+        announce: called with a line of text for what is stored already and for each task when it is finished.
+
+    Returns:
+        What failed; it is not stored, and tried again by the next call.
 
     Raises:
-        ValueError: a sequence cannot be decoded, or a stored result does not belong to its sequence.
+        ValueError, ImportError, OSError, RuntimeError: a tracker cannot be had, a folder holds results of other
+            settings or other lengths, or results cannot be written.
     """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
+    check_names(specs)
+    folder = folder.absolute()
+    settings = {spec.name: spec.settings() for spec in specs}
+    for spec in specs:
+        claim(folder / spec.name, settings[spec.name])
+        clean(folder / spec.name)
+        note(folder / spec.name, config=settings_hash(settings[spec.name]), commit=commit() or "unknown")
+    every, failures = _variants(specs, sequences, protocol)
+    tasks = plan(specs, settings, every, folder, apart=workers > 1 or ray)
+    runs, waiting = len(specs) * len(every), sum(len(task.specs) for task in tasks)
+    if waiting < runs:
+        announce(f"{runs - waiting} of {runs} runs are stored already")
+    for failure in failures:
+        announce(str(failure))
+    with closing(_execute(tasks, workers, ray)) as finished:
+        for number, (task, outcome) in enumerate(finished, start=1):
+            for name, facts in outcome.facts.items():
+                note(folder / name, **facts)
+            failures += outcome.failures
+            announce(f"[{number}/{len(tasks)}] {_line(task, outcome)}")
+    return failures
+
+
+def _variants(
+    specs: ListOf[TrackerSpec], sequences: Iterable[Sequence], protocol: str
+) -> tuple[list[Sequence], list[Failure]]:
+    """What a protocol makes of the sequences; one whose first frame cannot be decoded fails, the others do not."""
+    every: list[Sequence] = []
+    failures: list[Failure] = []
     for sequence in sequences:
-        waiting = {name: tracker for name, tracker in trackers.items() if not is_stored(results / name, sequence)}
-        if not waiting:
-            announce(f"{sequence.name}: stored")
-            continue
-        for name, run in one_pass(waiting, sequence).items():
-            store(results / name, sequence.name, run)
-        announce(f"{sequence.name}: {len(sequence)} frames, {', '.join(waiting)}")
+        try:
+            every += variants(sequence, protocol)
+        except ValueError as error:
+            failures += [Failure(spec.name, sequence.name, 0, str(error)) for spec in specs]
+    return every, failures
 
 
-def is_stored(folder: Path, sequence: Sequence) -> bool:
-    """Whether a tracker's results folder holds this sequence.
-
-    Raises:
-        ValueError: it holds a run of another length.
-    """
-    path = folder / f"{sequence.name}.txt"
-    if not path.exists():
-        return False
-    rows = len(path.read_text().splitlines())
-    if rows != len(sequence):
-        raise ValueError(f"{path} has {rows} rows for {len(sequence)} frames; remove it or choose another folder")
-    return True
+def _line(task: Task, outcome: Outcome) -> str:
+    rates = ", ".join(f"{name} {rate:.1f} frames/s" for name, rate in outcome.rates.items())
+    return f"{task.sequence.name}: {'; '.join([*filter(None, [rates]), *map(str, outcome.failures)])}"
 
 
-def store(folder: Path, name: str, run: Run) -> None:
-    """Write one run; the boxes come last, since they say that the run is complete."""
-    states = io.StringIO()
-    writer = csv.writer(states, lineterminator="\n")
-    writer.writerow(["frame", "score", "state"])
-    for frame, (score, state) in enumerate(zip(run.scores, run.states, strict=True)):
-        writer.writerow([frame, f"{score:.4f}", state])
-    _replace(folder / "states" / f"{name}.csv", states.getvalue())
-    _replace(folder / "times" / f"{name}_time.txt", "".join(f"{seconds:.8f}\n" for seconds in run.seconds))
-    lines = (",".join(f"{value:.3f}" for value in box) for box in to_otb(run.boxes))
-    _replace(folder / f"{name}.txt", "".join(f"{line}\n" for line in lines))
+def plan(
+    specs: ListOf[TrackerSpec],
+    settings: Mapping[str, dict[str, Any]],
+    sequences: ListOf[Sequence],
+    folder: Path,
+    apart: bool,
+) -> list[Task]:
+    """What is not stored yet.
 
-
-def load(folder: Path, name: str) -> Run:
-    """Read one run back.
+    Args:
+        apart: a task for each tracker, the longest first, instead of one for all trackers on a sequence.
 
     Raises:
-        FileNotFoundError: it was not stored.
+        ValueError: a stored run has another length than its sequence.
     """
-    boxes = from_otb(np.loadtxt(folder / f"{name}.txt", delimiter=",", ndmin=2))
-    seconds = np.loadtxt(folder / "times" / f"{name}_time.txt", ndmin=1)
-    with open(folder / "states" / f"{name}.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return Run(boxes, seconds, np.array([float(row["score"]) for row in rows]), [row["state"] for row in rows])
+    tasks = []
+    for sequence in sequences:
+        waiting = [spec for spec in specs if not is_stored(folder / spec.name, sequence.name, len(sequence))]
+        for group in [[spec] for spec in waiting] if apart else [waiting] if waiting else []:
+            tasks.append(Task(tuple(group), tuple(settings[spec.name] for spec in group), sequence, folder))
+    return sorted(tasks, key=lambda task: -len(task.sequence)) if apart else tasks
 
 
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write down what a tracker's results depend on, or check that the stored ones depend on the same.
+def run_task(task: Task) -> Outcome:
+    """Run a task in whatever process this is, and store what came of it.
 
     Raises:
-        ValueError: the folder holds results of other settings; the message names them.
+        OSError: results cannot be written.
     """
-    path = folder / "settings.json"
-    wanted = json.loads(json.dumps(settings))  # as it will be read back
-    if not path.exists():
-        _replace(path, json.dumps(wanted, indent=1) + "\n")
-        return
-    stored = json.loads(path.read_text())
-    other = sorted(key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key))
-    if other:
-        found = ", ".join(f"{key} = {stored.get(key)!r}, now {wanted.get(key)!r}" for key in other)
-        raise ValueError(f"{folder} holds results of other settings ({found}); choose another --results")
+    trackers: dict[str, Tracker] = {}
+    failures: list[Failure] = []
+    for spec, settings in zip(task.specs, task.settings, strict=True):
+        try:
+            _check_settings(spec, settings)
+            trackers[spec.name] = _loaded(spec)
+        except Exception as error:
+            failures.append(Failure(spec.name, task.sequence.name, None, f"cannot be loaded: {reason(error)}"))
+    if not trackers:
+        return Outcome({}, tuple(failures), {})
+    runs, failed = one_pass(trackers, task.sequence, {spec.name: spec.threads for spec in task.specs})
+    for name, run in runs.items():
+        store(task.folder / name, task.sequence.name, run)
+    if failed:
+        _loaded.cache_clear()  # who failed is not trusted with another sequence
+    facts = {name: _facts(trackers[name], str(task.settings[0]["device"])) for name in runs}
+    return Outcome({name: _rate(run) for name, run in runs.items()}, (*failures, *failed), facts)
 
 
-def as_box(row: Floats) -> Box:
-    """(4,) array → four Python floats."""
-    x, y, w, h = row.tolist()
-    return x, y, w, h
+def _execute(tasks: ListOf[Task], workers: int, ray: bool) -> Generator[tuple[Task, Outcome], None, None]:
+    """Run tasks where they are to run; a task whose worker died has failed for its trackers."""
+    finished: Generator[tuple[Task, Outcome | Died], None, None]
+    if ray:
+        cpus = max((spec.threads or 1 for task in tasks for spec in task.specs), default=1)
+        gpus = int(any(str(each["device"]).startswith("cuda") for task in tasks for each in task.settings))
+        finished = on_ray(run_task, tasks, workers, cpus, gpus)
+    elif workers > 1:
+        finished = in_processes(run_task, tasks, workers)
+    else:
+        finished = here(run_task, tasks)
+    with _left_alone(), closing(finished):
+        for task, outcome in finished:
+            yield task, _given_up(task, outcome) if isinstance(outcome, Died) else outcome
 
 
-def _init(tracker: Tracker, frame: Image, box: Box) -> tuple[TrackResult, float]:
-    begin = perf_counter()
-    tracker.init(frame, box)
-    seconds = perf_counter() - begin
-    return TrackResult(box, 1.0, TrackState.TRACKING), seconds
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Afterwards this process has the threads and random numbers that it had before, and no tracker in memory."""
+    torch = sys.modules.get("torch")
+    states, threads, torch_threads = random_states(), cv2.getNumThreads(), torch.get_num_threads() if torch else 0
+    try:
+        yield
+    finally:
+        _loaded.cache_clear()
+        set_random_states(states)
+        cv2.setNumThreads(threads)
+        if torch:
+            torch.set_num_threads(torch_threads)
 
 
-def _update(tracker: Tracker, frame: Image) -> tuple[TrackResult, float]:
-    begin = perf_counter()
-    result = tracker.update(frame)  # a box on the host: work queued on a device is finished by then
-    return result, perf_counter() - begin
+def _given_up(task: Task, died: Died) -> Outcome:
+    failures = tuple(Failure(spec.name, task.sequence.name, None, died.reason) for spec in task.specs)
+    return Outcome({}, failures, {})
 
 
-def _run(steps: list[tuple[TrackResult, float]]) -> Run:
-    return Run(
-        boxes=np.array([result.box for result, _ in steps]),
-        seconds=np.array([seconds for _, seconds in steps]),
-        scores=np.array([result.score for result, _ in steps]),
-        states=[result.state.value for result, _ in steps],
-    )
+@lru_cache(maxsize=16)
+def _loaded(spec: TrackerSpec) -> Tracker:
+    """A tracker that goes from sequence to sequence within a process."""
+    with Chance():
+        return spec.load()
 
 
-def _stretches(items: Iterator[T], length: int) -> Iterator[list[T]]:
-    while stretch := list(islice(items, length)):
-        yield stretch
+def _facts(tracker: Tracker, device: str) -> dict[str, str]:
+    runtime = getattr(tracker, "runtime", None)  # "auto" takes what is installed: say what it took
+    return {"machine": machine(device)} | ({"runtime": runtime} if isinstance(runtime, str) else {})
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step: it is there in full or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+def _check_settings(spec: TrackerSpec, claimed: Mapping[str, Any]) -> None:
+    """Refuse to mix results: on another machine the same name may stand for other weights or versions."""
+    found = spec.settings()
+    if other := sorted(key for key in found.keys() | claimed.keys() if found.get(key) != claimed.get(key)):
+        differences = ", ".join(f"{key} = {found.get(key)!r} instead of {claimed.get(key)!r}" for key in other)
+        raise ValueError(f"here it has other settings than where the run was started: {differences}")
+
+
+def _rate(run: Run) -> float:
+    """Updates a second, or 0 where there were none."""
+    assert run.seconds is not None
+    total = float(run.seconds[1:].sum())
+    return (len(run.seconds) - 1) / total if total else 0.0
