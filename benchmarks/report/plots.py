@@ -146,7 +146,7 @@ def line(style: Style) -> dict[str, Any]:
 
 
 def attribute_curves(report: Report) -> Figure:
-    """Success plots over the sequences of each attribute; each legend names the best five there."""
+    """Success plots over the sequences of each attribute; each legend names the best five there and the main one."""
     columns = min(3, len(report.attributes))
     rows = math.ceil(len(report.attributes) / columns)
     figure = Figure(figsize=(3.0 * columns, 2.6 * rows), layout="constrained")
@@ -155,9 +155,12 @@ def attribute_curves(report: Report) -> Figure:
         order = sorted(report.scores, key=lambda score: -np.nan_to_num(attribute_auc(score, attribute)))
         draw_curves(axes, report, order, "success", attribute)
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        axes.set_title(f"{attribute.name} ({len(attribute.sequences)})", fontsize=9)
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[:5], labels[:5], loc="lower left", fontsize=6.5, handlelength=2.6, labelspacing=0.15)
+        axes.set_title(f"{attribute.name[:1].upper()}{attribute.name[1:]} ({len(attribute.sequences)})", fontsize=9)
+        lines = axes.get_lines()
+        named = lines[:5] + [
+            each for each in lines[5:] if each.get_color() == report.styles[report.main.tracker].colour
+        ]
+        axes.legend(handles=named, loc="lower left", fontsize=6.5, handlelength=2.6, labelspacing=0.15)
     for axes in grid[len(report.attributes) :]:
         axes.remove()
     for axes in grid[: len(report.attributes)][-columns:]:  # the lowest of each column

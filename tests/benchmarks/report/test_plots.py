@@ -72,6 +72,12 @@ def test_each_attribute_has_a_plot_over_its_sequences(make, sequence):
     assert [label.get_text() for label in radar.get_xticklabels()] == ["OCC\n(2)", "FM\n(1)", "BC\n(1)"]
 
 
+def test_the_legend_of_an_attribute_names_the_best_five_and_the_main_tracker(make):
+    errors = {"main": 19.0} | {f"tracker {number}": float(number) for number in range(9)}
+    names = [text.rpartition(" [")[0] for text in legend(plots.attribute_curves(make(errors).report).axes[0])]
+    assert names == [*(f"tracker {number}" for number in range(5)), "main"]
+
+
 def test_a_radar_of_many_trackers_keeps_the_best_and_the_main_one(make, sequence):
     errors = {"main": 19.0} | {f"tracker {number}": float(number) for number in range(15)}
     axes = plots.attribute_radar(make(errors, sequences=[sequence("A", attributes="a b c")]).report).axes[0]
