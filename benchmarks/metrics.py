@@ -26,7 +26,7 @@ takes 8 ms, but 1.4 s before that to be imported and to compile, or 0.6 s with i
 
 Sources: Wu, Lim, Yang, "Online Object Tracking: A Benchmark", CVPR 2013, and its toolkit; Müller et al., "TrackingNet",
 ECCV 2018; Fan et al., "LaSOT", CVPR 2019; Moudgil, Gandhi, "Long-Term Visual Object Tracking Benchmark", ACCV 2018;
-Huang, Zhao, Huang, "GOT-10k", TPAMI 2021; Lukežič et al., "Now you see me", 2018.
+Huang, Zhao, Huang, "GOT-10k", TPAMI 2021.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ GOT10K_RULES = Rules(first_frame=False, pooled=True, clip=True)
 OVERLAP_THRESHOLDS: Floats = np.linspace(0, 1, 21)
 DISTANCE_THRESHOLDS: Floats = np.arange(51, dtype=np.float64)  # pixels
 NORMALISED_THRESHOLDS: Floats = np.arange(51) / 100  # of the target's size
-LONG_TERM_THRESHOLDS = 100  # confidences at which precision and recall are taken, at most
 
 
 class Errors(NamedTuple):
@@ -344,64 +343,6 @@ def longest_subsequence(overlaps: ArrayLike, share: float = TRACKED_SHARE, thres
     lowest = np.minimum.accumulate(sums)  # never rises, so the earliest possible start is found by bisection
     earliest = np.searchsorted(-lowest, -sums)
     return float((np.arange(len(sums)) - earliest).max() / len(hits))
-
-
-class LongTerm(NamedTuple):
-    """Long-term measures of S sequences at T thresholds of the confidence.
-
-    Attributes:
-        thresholds: (T,) rising.
-        precision: (S, T) mean overlap of the frames in which the tracker is that confident; 1 where there are none.
-        recall: (S, T) mean overlap of the frames that show the target, 0 where the tracker is less confident.
-    """
-
-    thresholds: Floats
-    precision: Floats
-    recall: Floats
-
-
-def long_term(
-    overlaps: Sequence[Floats], present: Sequence[Booleans], scores: Sequence[Floats], thresholds: int | None = None
-) -> LongTerm:
-    """Precision and recall of long-term tracking (Lukežič et al. 2018) over thresholds of the confidence.
-
-    The thresholds are confidences that occur in any of the sequences, evenly spaced in their order.
-
-    Args:
-        overlaps: for each sequence (N,) overlaps, 0 where the target is absent.
-        present: for each sequence (N,) whether the frame shows the target.
-        scores: for each sequence (N,) confidences; −∞ where the tracker said that the target is absent.
-        thresholds: how many at most.
-
-    Raises:
-        ValueError: a sequence that never shows the target, or a confidence that is NaN.
-    """
-    for shown, confidence in zip(present, scores, strict=True):
-        if not shown.any() or np.isnan(confidence).any():
-            raise ValueError("each sequence must show the target at least once and have a confidence in each frame")
-    levels = np.unique(np.concatenate(list(scores)))
-    levels = levels[np.isfinite(levels)]
-    if not len(levels):
-        levels = np.array([np.inf])  # it never claimed to see the target
-    wanted = min(thresholds or LONG_TERM_THRESHOLDS, len(levels))
-    levels = levels[np.linspace(0, len(levels) - 1, wanted).round().astype(np.intp)]
-    precision, recall = np.ones((len(scores), len(levels))), np.zeros((len(scores), len(levels)))
-    for row, (values, shown, confidence) in enumerate(zip(overlaps, present, scores, strict=True)):
-        order = np.argsort(-confidence)
-        sums = np.concatenate([[0.0], np.cumsum(values[order])])
-        claimed = np.searchsorted(-confidence[order], -levels, "right")  # frames with at least this confidence
-        np.divide(sums[claimed], claimed, out=precision[row], where=claimed > 0)
-        recall[row] = sums[claimed] / shown.sum()
-    return LongTerm(levels, precision, recall)
-
-
-def best_f(precision: Floats, recall: Floats) -> tuple[Floats, Floats, Floats]:
-    """(…, T) means of precision and recall → those at the threshold with the highest F, and F."""
-    total = precision + recall
-    f = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-    best = np.argmax(f, -1)[..., None]
-    chosen = [np.take_along_axis(values, best, -1)[..., 0] for values in (precision, recall, f)]
-    return chosen[0], chosen[1], chosen[2]
 
 
 @dataclass(frozen=True)

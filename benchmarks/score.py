@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.long_term import LongTerm, best_f, long_term
 from benchmarks.metrics import (
     OTB_RULES,
-    LongTerm,
     Rules,
     SequenceScore,
     Speed,
     Track,
     average,
-    best_f,
-    long_term,
     score_tracks,
     speed,
 )
