@@ -353,7 +353,7 @@ def stored_runs(
     for name, path in options.raw:
         if name in runs:
             raise ValueError(f"two trackers are called {name}; write --raw NAME={path} for one of them")
-        runs[name], notes[name] = read_runs(path, benchmark)
+        runs[name], notes[name] = read_runs(path, benchmark, [each.name for each in sequences])
     if not runs:
         raise ValueError(f"no results in {folder}: `run` stores them there, --raw reads somebody else's")
     return runs, notes

@@ -157,15 +157,19 @@ def score_files(results: Path, benchmark: str, groundtruth: Path) -> dict[str, A
     return _as_dict(_score(results.stem, tracks, title, known.rules, notes), benchmark)
 
 
-def read_runs(path: Path, benchmark: Benchmark) -> tuple[dict[str, Run], list[str]]:
+def read_runs(path: Path, benchmark: Benchmark, names: Iterable[str] = ()) -> tuple[dict[str, Run], list[str]]:
     """Somebody's result files as runs, by the benchmark's own names, and what became of files that do not fit.
+
+    Args:
+        path: see `raw_results.read_results`.
+        benchmark: whose they are.
+        names: its sequences, where it has no list of its own.
 
     Raises:
         ValueError: the files cannot be read, see `raw_results.read_results`, or two of them belong to one sequence.
     """
     found = read_results(path)
-    names = benchmark.names or tuple(found)
-    matched = match_names(found, names, _aliases())
+    matched = match_names(found, benchmark.names or tuple(names) or tuple(found), _aliases())
     notes = []
     if matched.unknown:
         notes.append(f"left out, not in {benchmark.title}: {', '.join(matched.unknown)}")
