@@ -7,6 +7,7 @@ A tracker is named by a line of text, ``[NAME=]SOURCE[,KEY=VALUE…]``:
     compact,runtime=torch,device=cuda,threads=4   with what runs it, where, on how many CPU threads
     opencv:csrt                                   OpenCV's: mil, kcf, csrt, mosse, medianflow, dasiamrpn, nano, vit
     opencv:nano,backbone=a.onnx,neckhead=b.onnx   its weights by path; folder=DIR looks for well-known file names
+    siamfc:siamfc_alexnet.pth                     a checkpoint of siamfc-pytorch or FDSiamFC, in our loop
     package.module:Class,net_path=net.pth         a got10k-style class, with keywords for its constructor
     still                                         says that nothing moves: what any tracker has to beat
 
@@ -109,6 +110,8 @@ class TrackerSpec:
         name = name if separator else kind.default_name(source)
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise ValueError(f"tracker {text!r}: {name!r} cannot name a results folder; use letters, digits, . _ + -")
+        if kind is SiamFCSpec:
+            source = f"siamfc:{Path(source.partition(':')[2]).absolute()}"
         source = str(Path(source).absolute()) if source.endswith(".safetensors") else source
         return kind(name, source, tuple(options.items()), runtime, device, threads, Path(peers).absolute())
 
@@ -194,6 +197,29 @@ class OpenCVSpec(TrackerSpec):
         name = self.default_name(self.source)
         factory(name)  # an OpenCV that lacks the tracker is the first thing to say
         return weight_files(name, dict(self.options), self.peers)
+
+
+class SiamFCSpec(TrackerSpec):
+    """``siamfc:PATH``."""
+
+    @staticmethod
+    def default_name(source: str) -> str:
+        return Path(source.partition(":")[2]).stem
+
+    def load(self) -> Tracker:
+        from benchmarks.siamfc import load_siamfc_tracker  # here: torch takes a second
+
+        return load_siamfc_tracker(self._file, self.device, self.threads)
+
+    def settings(self) -> dict[str, Any]:
+        if not self._file.is_file():
+            raise FileNotFoundError(f"tracker {self.source!r}: no such file")
+        files = {"weights": file_hash(self._file), "code": code_hash()}
+        return super().settings() | files | {"device": _resolved(self.device), **versions("torch")}
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.source.partition(":")[2])
 
 
 class ClassSpec(TrackerSpec):
@@ -327,10 +353,14 @@ def _kind(source: str) -> type[TrackerSpec]:
         return OurSpec
     if source.lower().startswith("opencv:"):
         return OpenCVSpec
+    if source.startswith("siamfc:"):
+        return SiamFCSpec
     if CLASS.fullmatch(source):
         return ClassSpec
     if ":" in source:
-        raise ValueError(f"tracker {source!r}: expected opencv:NAME or package.module:Class around a colon")
+        raise ValueError(
+            f"tracker {source!r}: expected opencv:NAME, siamfc:FILE or package.module:Class around a colon"
+        )
     return OurSpec
 
 
