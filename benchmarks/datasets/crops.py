@@ -9,6 +9,7 @@ through videos in order (no `shuffle`). Never learn from footage that the result
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequences
 from typing import Any, NamedTuple
@@ -136,24 +137,28 @@ class _Reader:
 
     def __init__(self, sequences: list[Sequence]) -> None:
         self.sequences = sequences
-        self.place = (-1, -1)  # sequence and frame that `images` comes to next
+        self.place = (0, -1, -1)  # process, sequence, and frame that `images` comes to next
         self.images: Iterator[Image] = iter(())
+        self.parents = self.images
 
     def read(self, sequence: int, frame: int) -> Image:
         frames = self.sequences[sequence].frames
         if isinstance(frames, ImageFrames):
             return frames.at(frame)
-        if self.place[0] != sequence or self.place[1] > frame:
-            self.place, self.images = (sequence, 0), iter(frames)
+        process = os.getpid()
+        if self.place[0] not in (0, process):  # a forked worker can neither use nor close its parent's video
+            self.parents = self.images
+        if self.place[:2] != (process, sequence) or self.place[2] > frame:
+            self.place, self.images = (process, sequence, 0), iter(frames)
         image = None
-        for _ in range(self.place[1], frame + 1):
+        for _ in range(self.place[2], frame + 1):
             image = next(self.images)
         assert image is not None
-        self.place = (sequence, frame + 1)
+        self.place = (process, sequence, frame + 1)
         return image
 
-    def __getstate__(self) -> dict[str, Any]:  # a worker opens its own
-        return {"sequences": self.sequences, "place": (-1, -1), "images": iter(())}
+    def __getstate__(self) -> dict[str, Any]:  # an open video cannot be pickled
+        return {"sequences": self.sequences, "place": (0, -1, -1), "images": iter(()), "parents": None}
 
 
 def _steps(length: int, every: int) -> range:
