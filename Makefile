@@ -1,7 +1,7 @@
 # `make` lists the targets. Each does the set-up that it needs; nothing has to be done before.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup track test test-all lint peers clean
+.PHONY: help setup track test test-all lint peers results clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.version_info >= (3, 11) else '')")
@@ -9,6 +9,8 @@ PIP := -m pip --quiet --disable-pip-version-check
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
+MEASURED := compact ciresnet22 opencv:nano opencv:vit opencv:csrt opencv:kcf opencv:mosse opencv:medianflow \
+            siamfc:../shared/peers/fdsiamfc_30.pth
 IMPORT_CV2 := -c "import cv2"
 
 ifdef VIDEO
@@ -70,6 +72,15 @@ $(PEERS_READY): setup.py constraints.txt
 	    .venv-peers/bin/python $(IMPORT_CV2); }
 	@.venv-peers/bin/python $(PIP) install --no-deps --editable .
 	@touch $@
+
+results: $(READY) $(PEERS_READY)  ## measure our models and their peers on the dev set, and write docs/results
+	@echo "results: 22 sequences of OTB and 2 of TinyTLP with every tracker; takes half an hour, goes on where it stopped"
+	@for set in otb100=otb tinytlp=tinytlp; do \
+	    where="--benchmark $${set%=*} --root ../shared/data/$${set#*=} --results runs/results"; \
+	    .venv-peers/bin/python tools/evaluate.py run $$where --partial --workers 2 --tracker $(MEASURED) || exit; \
+	    $(BIN)/python tools/evaluate.py report $$where --no-filmstrips --formats markdown svg csv \
+	        --output docs/results/$${set%=*} || exit; \
+	done
 
 clean:  ## remove caches and build products; environments and results stay
 	@echo "clean: caches and build products"

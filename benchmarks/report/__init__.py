@@ -131,14 +131,15 @@ def save_report(
         texts |= {"trackers.csv": exports.csv_trackers(report), "sequences.csv": exports.csv_sequences(report)}
     if "json" in formats:
         texts["report.json"] = exports.to_json(report)
-    if "markdown" in formats:
-        texts["report.md"] = markdown(report)
     if "latex" in formats:
         texts["report.tex"] = latex(report)
     elements, files = _plots(report, out, [suffix for suffix in PLOTS if suffix in formats], "html" in formats)
     if "html" in formats:
         strips, notes = _filmstrips(report, sequences, runs or {})
         texts["report.html"] = html.page(report, elements, strips, notes)
+    if "markdown" in formats:
+        pictures = [file.name for file in files if file.suffix in (".svg", ".png")]
+        texts["report.md"] = markdown(report, pictures)
     for name, text in texts.items():
         replace_text(out / name, text)
     return [out / name for name in texts] + files

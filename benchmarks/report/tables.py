@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from benchmarks.report.content import HEADLINES, Report, is_known, ranked, sequence_value
 from benchmarks.score import Headline, TrackerScore
@@ -68,8 +69,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def markdown(report: Report) -> str:
-    """Headline table (best in bold), comparisons, numbers of each sequence, machine and remarks."""
+def markdown(report: Report, pictures: Iterable[str] = ()) -> str:
+    """Headline table (best in bold), comparisons, plots by the names of their files, numbers of each sequence, machine
+    and remarks.
+    """
     places = top_three(report)
     head = ["Tracker", *(HEADLINES[key][0] for key in report.columns), "Frames/s"]
     rows = [
@@ -89,6 +92,7 @@ def markdown(report: Report) -> str:
         about_intervals(report),
     ]
     parts += [bullets(comparison.sentence for comparison in report.comparisons)] if report.comparisons else []
+    parts += [f"![{Path(picture).stem.replace('_', ' ')}]({picture})" for picture in pictures]
     head = ["Sequence", "Frames", *(escape_markdown(score.tracker) for score in report.scores)]
     rows = [
         [escape_markdown(name), str(frames), *(number(sequence_value(score, name)) for score in report.scores)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ def test_every_format_is_written(make, tmp_path: Path):
     names = {file.name for file in files}
     assert {"report.html", "report.json", "report.md", "report.tex", "trackers.csv", "sequences.csv"} <= names
     assert {"success.pdf", "precision.svg", "normalised.png", "attribute_success.pdf", "sequences.png"} <= names
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (out / "report.md").read_text())
+    assert sorted(shown) == sorted(name for name in names if name.endswith((".svg", ".png")))
     text = (out / "report.html").read_text()
     assert text.count("<h1>2 of 9 sequences of Toys, OPE</h1>") == 1
     assert text.count("data:image/jpeg") == 2 * 5  # stills
