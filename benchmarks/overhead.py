@@ -16,7 +16,7 @@ import heapq
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from collections.abc import Sequence as ListOf
 from pathlib import Path
 from time import perf_counter
@@ -74,10 +74,8 @@ def measure(size: tuple[int, int], frames: int, runs: int) -> dict[str, dict[str
 
 
 def _compare(frames: Frames, results: Path, runs: int) -> dict[str, float]:
-    pairs = [
-        (_seconds(lambda: _decode(frames)), _seconds(lambda run=run: _evaluate(frames, results / str(run))))
-        for run in range(runs)
-    ]  # in turns, so that both see the same machine
+    folders = [results / str(run) for run in range(runs)]
+    pairs = [(_decode(frames), _evaluate(frames, folder)) for folder in folders]  # in turns: on the same machine
     decode, whole = (len(frames) / min(column) for column in zip(*pairs, strict=True))
     return {"decode": decode, "evaluate": whole, "share": whole / decode}
 
@@ -140,20 +138,25 @@ def synthetic(size: tuple[int, int], frames: int) -> Iterable[Image]:
         yield frame
 
 
-def _decode(frames: Frames) -> None:
+def _decode(frames: Frames) -> float:
+    """Seconds of a loop that does nothing with the frames."""
+    begin = perf_counter()
     for _ in frames:
         pass
+    return perf_counter() - begin
 
 
-def _evaluate(frames: Frames, results: Path) -> None:
+def _evaluate(frames: Frames, results: Path) -> float:
+    """Seconds of an evaluation, results stored.
+
+    Raises:
+        RuntimeError: it failed.
+    """
     sequence = Sequence("Synthetic", np.tile([10.0, 10.0, 50.0, 50.0], (len(frames), 1)), frames)
-    if failures := evaluate([TrackerSpec.parse("still")], [sequence], results):
-        raise RuntimeError(str(failures[0]))
-
-
-def _seconds(work: Callable[[], None]) -> float:
     begin = perf_counter()
-    work()
+    failures = evaluate([TrackerSpec.parse("still")], [sequence], results)
+    if failures:
+        raise RuntimeError(str(failures[0]))
     return perf_counter() - begin
 
 
