@@ -75,5 +75,5 @@ def test_every_tool_explains_itself_with_examples(tool: Path) -> None:
 
 def test_makefile_lists_its_targets() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for target in ("setup", "track", "test", "test-all", "lint", "peers", "clean"):
+    for target in ("setup", "track", "test", "test-all", "lint", "peers", "results", "clean"):
         assert re.search(rf"^make {target} +\S", done.stdout, re.MULTILINE)
