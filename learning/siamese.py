@@ -93,7 +93,7 @@ def _siamfc(backbone: str) -> Recipe:
     """SiamFC's head on a backbone that takes all the time: small search regions, many foreign exemplars."""
     return Recipe(
         ModelCard(backbone, "siamfc", mean=114.0, scale=1 / 64, config=SIAMFC_LOOP, licence="research use only"),
-        pairs=15_000,
+        pairs=60_000,
         batch_size=16,
         learning_rate=1e-3,
         search_size=191,

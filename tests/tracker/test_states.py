@@ -1,4 +1,4 @@
-"""The shipped model's states on rendered clips: a target that is gone is LOST, one in full view is TRACKING."""
+"""The shipped models' states on rendered clips: a target that is gone is LOST, one in full view is TRACKING."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def _states(frames: Iterable[tuple[np.ndarray, Box | None]]) -> tuple[list[TrackState], list[bool]]:
+def _states(
+    frames: Iterable[tuple[np.ndarray, Box | None]], model: str = "compact"
+) -> tuple[list[TrackState], list[bool]]:
     """The state in each frame, and whether the target can be seen in it."""
-    tracker = SiamTracker.from_pretrained("compact")
+    tracker = SiamTracker.from_pretrained(model)
     states: list[TrackState] = []
     visible: list[bool] = []
     for frame, box in frames:
@@ -34,9 +36,11 @@ def _states(frames: Iterable[tuple[np.ndarray, Box | None]]) -> tuple[list[Track
     return states, visible
 
 
-def _rendered(render_demo: ModuleType, name: str, start: int) -> Iterable[tuple[np.ndarray, Box | None]]:
+def _rendered(
+    render_demo: ModuleType, name: str, start: int, stop: int | None = None
+) -> Iterable[tuple[np.ndarray, Box | None]]:
     scenario = render_demo.SCENARIOS[name]
-    for index in range(start, scenario.frames):
+    for index in range(start, stop or scenario.frames):
         yield render_demo.render_frame(index, scenario), render_demo.true_box(index, scenario)
 
 
@@ -51,6 +55,15 @@ def test_a_target_that_left_is_lost_within_a_second(render_demo: ModuleType, sce
         afterwards = states[gone + 25 :]
         assert TrackState.TRACKING not in afterwards
         assert afterwards.count(TrackState.LOST) >= 0.9 * len(afterwards)
+
+
+def test_a_target_that_left_is_lost_to_the_published_loop_too(render_demo: ModuleType) -> None:
+    states, visible = _states(_rendered(render_demo, "leaves", 104, 160), "ciresnet22")
+    gone = visible.index(False)
+    assert gone > 25
+    assert states[:gone].count(TrackState.LOST) == 0
+    assert TrackState.LOST in states[gone : gone + 25]
+    assert states[gone + 25 :].count(TrackState.TRACKING) == 0
 
 
 def test_the_bundled_clips_target_is_tracked_until_it_is_hidden_and_not_while_it_is() -> None:
