@@ -81,6 +81,7 @@ results: $(READY) $(PEERS_READY)  ## measure our models and their peers on the d
 	    $(BIN)/python tools/evaluate.py report $$where --no-filmstrips --formats markdown svg csv \
 	        --output docs/results/$${set%=*} || exit; \
 	done
+	@$(BIN)/python -m benchmarks.hours --benchmark tlp --results runs/results/TinyTLP > docs/results/tlp_hours.md
 
 clean:  ## remove caches and build products; environments and results stay
 	@echo "clean: caches and build products"

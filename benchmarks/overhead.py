@@ -6,13 +6,12 @@
 Makes a sequence of noise and a moving square in a temporary folder, once as JPEG files and once as a video, decodes it
 in a loop that does nothing else, and evaluates the tracker ``still`` over it, results stored; each in turn, several
 times, of which the best counts, as other work on the machine can only slow them down. 1.0 is a harness that costs
-nothing. `hours` says how long a benchmark takes.
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import sys
 import tempfile
@@ -78,25 +77,6 @@ def _compare(frames: Frames, results: Path, runs: int) -> dict[str, float]:
     pairs = [(_decode(frames), _evaluate(frames, folder)) for folder in folders]  # in turns: on the same machine
     decode, whole = (len(frames) / min(column) for column in zip(*pairs, strict=True))
     return {"decode": decode, "evaluate": whole, "share": whole / decode}
-
-
-def hours(frames: Iterable[int], fps: float, workers: int) -> float:
-    """Hours that a benchmark takes, as the runner shares it out: the longest sequence first, to whoever is free.
-
-    Args:
-        frames: of each sequence.
-        fps: frames a second of one worker, decoding included.
-        workers: how many.
-
-    Raises:
-        ValueError: a rate or a number of workers that is not positive.
-    """
-    if fps <= 0 or workers < 1:
-        raise ValueError(f"expected a positive rate and one worker or more, got {fps} frames/s and {workers} workers")
-    free_at = [0.0] * workers
-    for count in sorted(frames, reverse=True):
-        heapq.heapreplace(free_at, free_at[0] + count / fps)
-    return max(free_at) / 3600
 
 
 def write_images(folder: Path, size: tuple[int, int], frames: int) -> Frames:
