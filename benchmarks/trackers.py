@@ -39,7 +39,16 @@ Image = NDArray[np.uint8]
 
 PEERS = Path("../shared/peers")
 CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-CARD = ("backbone", "head", "exemplar_size", "search_size", "stride", "mean", "scale")  # what tracking reads of a card
+CARD = (
+    "backbone",
+    "head",
+    "exemplar_size",
+    "search_size",
+    "stride",
+    "mean",
+    "scale",
+    "precision",
+)  # what tracking reads of a card
 
 
 class Tracker(Protocol):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,6 +26,7 @@ from tracker.network import (
     save_network,
     tensor_hash,
 )
+from tracker.runtimes.torch import TorchRuntime, has_bf16
 
 NAMES = ("compact", "ciresnet22", "alexnet")
 
@@ -272,3 +276,28 @@ def test_every_model_that_ships_loads_and_matches_its_card():
         assert load_network(name).card == card
         assert card.licence
         assert card.training
+
+
+def test_a_bf16_backbone_answers_as_the_fp32_one_does() -> None:
+    if not has_bf16():
+        pytest.skip("this processor has no bf16 instructions, so fp32 runs either way")
+    network = load_network("compact")
+    assert network.card.precision == "bf16"
+    whole = load_network("compact")
+    whole.card = dataclasses.replace(whole.card, precision="fp32")
+    half, full = TorchRuntime(network, "cpu"), TorchRuntime(whole, "cpu")
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    search = np.stack([cv2.resize(crop, (255, 255), interpolation=cv2.INTER_CUBIC) for crop in crops])
+    kernels = [runtime.template(np.ascontiguousarray(search[:, 64:191, 64:191])) for runtime in (half, full)]
+    answers = [runtime.search(search, kernel)[0] for runtime, kernel in zip((half, full), kernels, strict=True)]
+    assert answers[0].dtype == np.float32
+    assert np.abs(answers[0] - answers[1]).max() > 0  # it is not the same computation
+    np.testing.assert_allclose(answers[0][:, 0], answers[1][:, 0], atol=0.35)  # logits
+    np.testing.assert_allclose(answers[0][:, 1:], answers[1][:, 1:], rtol=0.1)  # distances in pixels
+
+
+def test_a_precision_that_is_none_is_refused(weights: dict[str, Path], tmp_path: Path) -> None:
+    card = json.loads(weights["compact"].with_suffix(".json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(card | {"precision": "fp7"}))
+    with pytest.raises(WeightsError, match="fp32, bf16"):
+        ModelCard.read(tmp_path / "card.json")

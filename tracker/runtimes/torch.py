@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +14,9 @@ from tracker.runtimes import Array
 
 
 class TorchRuntime:
-    """Eager torch in fp32, channels last, batch normalisation folded away.
+    """Eager torch, channels last, batch normalisation folded away.
+
+    The head computes in fp32; so does the backbone, unless its card says bf16 and the processor has the instructions.
 
     Args:
         network: the model; it is copied.
@@ -32,13 +37,15 @@ class TorchRuntime:
         try:
             self.device = torch.device(device)
             self.network = network.fused().to(self.device)
+            if network.card.precision == "bf16" and self.device.type == "cpu" and has_bf16():
+                self.network.backbone.to(torch.bfloat16)
         except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
             raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
     @torch.inference_mode()
     def template(self, crops: NDArray[np.uint8]) -> Array:
         """See `tracker.runtimes.Runtime`."""
-        return self.network.template(self._pixels(crops)).cpu().numpy()
+        return self.network.head.template(self._features(crops)).cpu().numpy()
 
     @torch.inference_mode()
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
@@ -46,9 +53,25 @@ class TorchRuntime:
         kernel = torch.from_numpy(kernels).to(self.device)
         if len(crops) != len(kernels):
             kernel = kernel.repeat_interleave(len(crops) // len(kernels), 0)
-        response, features = self.network.observe(self._pixels(crops), kernel)
+        features = self._features(crops)
+        response = self.network.head.search(features, kernel)
         return response.cpu().numpy(), features.cpu().numpy()
 
-    def _pixels(self, crops: NDArray[np.uint8]) -> torch.Tensor:
-        """(N, S, S, 3) uint8 → (N, 3, S, S) float; the memory stays as it is, which is channels last."""
-        return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+    def _features(self, crops: NDArray[np.uint8]) -> torch.Tensor:
+        """(N, S, S, 3) uint8 → (N, C, s, s) fp32 features; memory stays channels last, as the crops are."""
+        pixels = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2)
+        kind = next(self.network.backbone.parameters()).dtype  # whole numbers to 256 are exact in bf16, too
+        return self.network.features(pixels.to(kind)).float()
+
+
+@lru_cache(maxsize=1)
+def has_bf16() -> bool:
+    """Whether the processor multiplies bf16 by itself; elsewhere it is emulated, which is slower than fp32.
+
+    Linux says so in /proc/cpuinfo; of other systems nothing is assumed.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
