@@ -11,6 +11,7 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 MEASURED := compact ciresnet22 opencv:nano opencv:vit opencv:csrt opencv:kcf opencv:mosse opencv:medianflow \
             siamfc:../shared/peers/fdsiamfc_30.pth
+REPORTED := compact ciresnet22 nano vit csrt kcf mosse medianflow fdsiamfc_30
 IMPORT_CV2 := -c "import cv2"
 
 ifdef VIDEO
@@ -78,7 +79,7 @@ results: $(READY) $(PEERS_READY)  ## measure our models and their peers on the d
 	@for set in otb100=otb tinytlp=tinytlp; do \
 	    where="--benchmark $${set%=*} --root ../shared/data/$${set#*=} --results runs/results"; \
 	    .venv-peers/bin/python tools/evaluate.py run $$where --partial --workers 2 --tracker $(MEASURED) || exit; \
-	    $(BIN)/python tools/evaluate.py report $$where --no-filmstrips --formats markdown svg csv \
+	    $(BIN)/python tools/evaluate.py report $$where --tracker $(REPORTED) --no-filmstrips --formats markdown svg csv \
 	        --output docs/results/$${set%=*} || exit; \
 	done
 	@$(BIN)/python -m benchmarks.hours --benchmark tlp --results runs/results/TinyTLP > docs/results/tlp_hours.md

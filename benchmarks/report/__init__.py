@@ -79,7 +79,12 @@ def build_report(
     frames: dict[str, int] = {}
     for sequence in sequences:
         frames[base_name(sequence.name)] = frames.get(base_name(sequence.name), 0) + len(sequence)
-    remarks = [f"{name}: left out; expected {expected}, found {found}" for name, expected, found in problems]
+    problems = list(problems)
+    absent = [name for name, _, found in problems if found == "none"]
+    remarks = [f"not there: {', '.join(absent)}"] if absent else []
+    remarks += [
+        f"{name}: left out; expected {expected}, found {found}" for name, expected, found in problems if found != "none"
+    ]
     remarks += [f"{score.tracker}: {note}" for score in order for note in score.notes]
     comparisons = []
     for score in order:

@@ -25,7 +25,10 @@ def test_every_format_is_written(make, tmp_path: Path):
         out,
         FORMATS,
         machine={"threads": 1},
-        problems=[Problem("Doll", "20 frames", "19")],
+        problems=[
+            Problem("Doll", "20 frames", "19"),
+            *(Problem(name, "its folder", "none") for name in ("Cat", "Dog")),
+        ],
         failures=["bad on Doll: it broke"],
     )
     assert sorted(files) == sorted(out.iterdir())
@@ -38,6 +41,7 @@ def test_every_format_is_written(make, tmp_path: Path):
     assert text.count("<h1>2 of 9 sequences of Toys, OPE</h1>") == 1
     assert text.count("data:image/jpeg") == 2 * 5  # stills
     assert "Doll: left out; expected 20 frames, found 19" in text
+    assert "not there: Cat, Dog" in text
     assert "bad on Doll: it broke" in text
     assert "<dt>threads</dt><dd>1</dd>" in text
 
