@@ -97,7 +97,7 @@ def evaluate(
     for spec in specs:
         claim(folder / spec.name, settings[spec.name])
         clean(folder / spec.name)
-        note(folder / spec.name, config=settings_hash(settings[spec.name]), commit=commit() or "unknown")
+        note(folder / spec.name, config=settings_hash(settings[spec.name]))
     every, failures = _variants(specs, sequences, protocol)
     tasks = plan(specs, settings, every, folder, apart=workers > 1 or ray)
     runs, waiting = len(specs) * len(every), sum(len(task.specs) for task in tasks)
@@ -108,7 +108,7 @@ def evaluate(
     with closing(_execute(tasks, workers, ray)) as finished:
         for number, (task, outcome) in enumerate(finished, start=1):
             for name, facts in outcome.facts.items():
-                note(folder / name, **facts)
+                note(folder / name, **facts, commit=commit() or "unknown")  # of what ran, not of who only looked
             failures += outcome.failures
             announce(f"[{number}/{len(tasks)}] {_line(task, outcome)}")
     return failures
