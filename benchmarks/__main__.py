@@ -32,6 +32,8 @@ examples:
       any folder of sequences; a tracker under another name, with another configuration
   %(prog)s report --benchmark otb2013 --root ~/OTB --results results --output report
       tables, plots and one HTML page from what is stored
+  %(prog)s report --benchmark otb100 --groundtruth gt.zip --results results --raw MDNet.zip CCOT.zip --output report
+      the same of somebody's raw boxes, without the videos
   %(prog)s score MDNet.zip --benchmark otb100 --groundtruth groundtruth.zip --json
       somebody's raw boxes, no videos needed
 
@@ -108,12 +110,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     add = parser.add_argument
-    add("--results", type=Path, required=True, metavar="DIR", help="what `run` stored")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="what `run` stored (default: results)")
     add("--tracker", nargs="+", action="extend", metavar="NAME", help="these trackers only, the first one first")
+    add("--groundtruth", type=Path, metavar="FILE", help="instead of --root: ground truth alone, as `score` takes it")
     add(
         "--raw",
+        nargs="+",
         type=named_path,
-        action="append",
+        action="extend",
         default=[],
         metavar="NAME=PATH",
         help="somebody's folder or zip of boxes",
@@ -195,6 +199,10 @@ def find(options: argparse.Namespace) -> Found:
     from benchmarks.datasets import open_benchmark, root_of
 
     benchmark = open_benchmark(options.benchmark)
+    if getattr(options, "groundtruth", None):
+        from benchmarks.score import read_found
+
+        return read_found(options.groundtruth, benchmark)
     found = benchmark.find(root_of(benchmark, options.root), options.only)
     frames = getattr(options, "max_frames", None)
     return replace(found, sequences=[sequence.part(0, frames) for sequence in found.sequences])
@@ -258,7 +266,7 @@ def report(options: argparse.Namespace) -> int:
         if options.sequences:
             print(f"\n{terminal_sequences(built)}")
     if options.output:
-        shown = [] if options.no_filmstrips else sequences
+        shown = [] if options.no_filmstrips or options.groundtruth else sequences
         for path in save_report(built, options.output, options.formats, shown, runs):
             announce(f"wrote {path}")
     return DONE

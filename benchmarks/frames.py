@@ -87,6 +87,25 @@ class VideoFrames:
         return VideoFrames(self.path, min(stop, self.count) - start, self.start + start)
 
 
+@dataclass(frozen=True)
+class NoFrames:
+    """So many frames that are not at hand: enough to score stored boxes."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Image]:
+        raise ValueError("the frames are not at hand, only their ground truth")
+
+    def at(self, index: int) -> Image:
+        raise ValueError(f"frame {index} is not at hand, only its ground truth")
+
+    def part(self, start: int, stop: int) -> NoFrames:
+        return NoFrames(min(stop, self.count) - start)
+
+
 def open_frames(folder: Path, images: str = "img", video: str = "frames.mp4") -> Frames:
     """The frames of a sequence's folder: image files in ``img/``, or else ``frames.mp4``.
 

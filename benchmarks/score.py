@@ -32,7 +32,7 @@ from tracker.box import overlap
 from tracker.result import TrackState
 
 if TYPE_CHECKING:
-    from benchmarks.datasets import Benchmark, Sequence
+    from benchmarks.datasets import Benchmark, Found, Sequence
 
 Floats = NDArray[np.float64]
 
@@ -379,6 +379,33 @@ def _misaligned(track: Track) -> list[str]:
         f"{track.name}: the first box overlaps the ground truth's by {shared:.2f} only; do both begin at the same "
         "frame, with the same target?"
     ]
+
+
+def read_found(path: Path, benchmark: Benchmark) -> Found:
+    """A benchmark without its videos, from ground truth alone: enough for `score_runs` and a report.
+
+    Args:
+        path: see `raw_results.read_groundtruth`.
+        benchmark: one with a list of sequences.
+
+    Raises:
+        ValueError: the benchmark has no list of sequences, or the files cannot be read or have none of them.
+    """
+    from benchmarks.datasets import Found, Problem, Sequence, otb
+    from benchmarks.frames import NoFrames
+
+    if benchmark.names is None:
+        raise ValueError(f"{benchmark.title} has no list of sequences; a report on it needs its folder")
+    truths, _ = _read_truths(path, benchmark)
+    if not truths:
+        raise ValueError(f"{path} has no sequence of {benchmark.title}")
+    attributes = {name: otb.TARGETS[name].attributes for name in truths if benchmark.attributes is otb.ATTRIBUTES}
+    sequences = [
+        Sequence(name, boxes, NoFrames(len(boxes)), attributes=attributes.get(name, frozenset()))
+        for name, boxes in truths.items()
+    ]
+    missing = [Problem(name, f"ground truth in {path}", "none") for name in benchmark.names if name not in truths]
+    return Found(benchmark, sequences, missing)
 
 
 def _read_truths(path: Path, benchmark: Benchmark) -> tuple[dict[str, Floats], list[str]]:

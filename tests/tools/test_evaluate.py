@@ -171,6 +171,21 @@ def test_help_needs_no_heavy_imports() -> None:
     assert shown.stdout.strip() == "set()"
 
 
+def test_raw_boxes_need_no_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    boxes = "".join(f"{5 + frame},7,20,30\n" for frame in range(81))
+    with zipfile.ZipFile(tmp_path / "truth.zip", "w") as archive:
+        archive.writestr("Skiing/groundtruth_rect.txt", boxes)
+    with zipfile.ZipFile(tmp_path / "oracle.zip", "w") as archive:
+        archive.writestr("skiing.txt", boxes)
+    command = ["report", "--benchmark", "otb2013", "--groundtruth", str(tmp_path / "truth.zip")]
+    command += ["--results", str(tmp_path / "none"), "--raw", str(tmp_path / "oracle.zip"), "--json"]
+    assert main([*command, "--output", str(tmp_path / "report")]) == DONE
+    report = json.loads(capsys.readouterr().out)
+    assert report["trackers"][0]["headlines"]["auc"]["value"] == pytest.approx(20 / 21)
+    assert report["title"] == "1 of 51 sequences of OTB-2013"
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="needs the raw boxes in ../shared/results")
 def test_the_scoring_command_gives_the_published_number() -> None:
     command = [sys.executable, "tools/evaluate.py", "score", str(RESULTS / "MDNet.zip"), "--benchmark", "otb100"]
