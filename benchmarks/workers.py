@@ -55,15 +55,16 @@ def in_processes(
         RuntimeError: the function raised.
     """
     waiting = deque(tasks)
+    every: list[_Process] = []  # Ctrl-C may come anywhere: one that is neither idle nor busy yet is ended, too
     idle: list[_Process] = []
     busy: dict[Connection, tuple[_Process, Task]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
                 task = waiting.popleft()
-                process = idle.pop() if idle else _Process(function)
+                process = idle.pop() if idle else _Process(function, every)
                 if not process.take(task):  # it died while it was idle
-                    process = _Process(function)
+                    process = _Process(function, every)
                     process.take(task)  # where this fails too, reading the answer says so
                 busy[process.connection] = process, task
             for connection in wait(list(busy)):
@@ -75,10 +76,11 @@ def in_processes(
                     idle.append(process)
                 yield task, answer
     finally:
-        for process, _ in busy.values():
-            process.stop()
-        for process in idle:
-            process.end()
+        for process in every:
+            if process in idle:
+                process.end()
+            else:
+                process.stop()
 
 
 def on_ray(
@@ -140,12 +142,13 @@ def _fetched(ray: Any, reference: Any) -> Any:
 
 
 class _Process:
-    """A process that answers tasks until its connection is closed."""
+    """A process that answers tasks until its connection is closed; it enters a list before it starts."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], every: list[_Process]) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, function))
+        every.append(self)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the connection
 
@@ -173,8 +176,9 @@ class _Process:
 
     def stop(self) -> None:
         """End the process now; files are written in one step, so nothing is left by halves."""
-        self._process.terminate()
-        self._process.join()
+        if self._process.pid is not None:  # it has started
+            self._process.terminate()
+            self._process.join()
         self.connection.close()
 
 
