@@ -66,7 +66,7 @@ def rates(results: Path) -> dict[str, float]:
 def table(lengths: ListOf[int], fps: dict[str, float], decode_ms: float) -> str:
     """Trackers × workers as Markdown."""
     lines = [
-        f"| {sum(lengths):,} frames | frames/s, decoding included | {' | '.join(f'{n} workers' for n in WORKERS)} |",
+        f"| {sum(lengths):,} frames | frames/s, decoding included | {' | '.join(f'on {n}' for n in WORKERS)} |",
         f"| :-- | --: | {' | '.join('--:' for _ in WORKERS)} |",
     ]
     for name, rate in fps.items():
