@@ -9,9 +9,9 @@ PIP := -m pip --quiet --disable-pip-version-check
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
-MEASURED := compact ciresnet22 opencv:nano opencv:vit opencv:csrt opencv:kcf opencv:mosse opencv:medianflow \
+MEASURED := compact ciresnet22 opencv:nano opencv:vit opencv:csrt opencv:mil opencv:kcf opencv:mosse opencv:medianflow \
             siamfc:../shared/peers/fdsiamfc_30.pth
-REPORTED := compact ciresnet22 nano vit csrt kcf mosse medianflow fdsiamfc_30
+REPORTED := compact ciresnet22 nano vit csrt mil kcf mosse medianflow fdsiamfc_30
 IMPORT_CV2 := -c "import cv2"
 
 ifdef VIDEO
