@@ -77,9 +77,12 @@ $(PEERS_READY): setup.py constraints.txt
 results: $(READY) $(PEERS_READY)  ## measure our models and their peers on the dev set, and write docs/results
 	@echo "results: 22 sequences of OTB and 2 of TinyTLP with every tracker; takes half an hour, goes on where it stopped"
 	@for set in otb100=otb tinytlp=tinytlp; do \
-	    where="--benchmark $${set%=*} --root ../shared/data/$${set#*=} --results runs/results"; \
-	    .venv-peers/bin/python tools/evaluate.py run $$where --partial --workers 2 --tracker $(MEASURED) || exit; \
-	    $(BIN)/python tools/evaluate.py report $$where --tracker $(REPORTED) --no-filmstrips --formats markdown svg csv \
+	    .venv-peers/bin/python tools/evaluate.py run --benchmark $${set%=*} --root ../shared/data/$${set#*=} \
+	        --results runs/results --partial --workers 2 --tracker $(MEASURED) || exit; \
+	done
+	@for set in otb100=otb tinytlp=tinytlp; do \
+	    $(BIN)/python tools/evaluate.py report --benchmark $${set%=*} --root ../shared/data/$${set#*=} \
+	        --results runs/results --tracker $(REPORTED) --no-filmstrips --formats markdown svg csv \
 	        --output docs/results/$${set%=*} || exit; \
 	done
 	@$(BIN)/python -m benchmarks.hours --benchmark tlp --results runs/results/TinyTLP > docs/results/tlp_hours.md
