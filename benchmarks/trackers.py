@@ -20,6 +20,7 @@ import importlib
 import inspect
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class Tracker(Protocol):
 
 
 @dataclass(frozen=True)
-class TrackerSpec:
+class TrackerSpec(ABC):
     """Which tracker, and how it is run.
 
     Attributes:
@@ -124,13 +125,13 @@ class TrackerSpec:
         source = str(Path(source).absolute()) if source.endswith(".safetensors") else source
         return kind(name, source, tuple(options.items()), runtime, device, threads, Path(peers).absolute())
 
+    @abstractmethod
     def load(self) -> Tracker:
         """The tracker itself.
 
         Raises:
             ValueError, ImportError, OSError, RuntimeError: it cannot be had here; the message says what to do.
         """
-        raise NotImplementedError(f"{type(self).__name__} is made by TrackerSpec.parse")
 
     def settings(self) -> dict[str, Any]:
         """What its boxes and times depend on. Cheap, and fails where `load` would for want of a file or a name.

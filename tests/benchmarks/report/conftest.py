@@ -21,9 +21,10 @@ SIZE = (96, 64)  # of the images
 
 @dataclass(frozen=True)
 class Drawn:
-    """`count` grey frames with a bright target, 20 × 20 at (30 + frame, 20)."""
+    """`count` grey frames from `start` on, with a bright target, 20 × 20 at (30 + frame, 20)."""
 
     count: int
+    start: int = 0
 
     def __len__(self) -> int:
         return self.count
@@ -33,11 +34,11 @@ class Drawn:
 
     def at(self, index: int) -> Image:
         image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
-        image[20:40, 30 + index : 50 + index] = 200
+        image[20:40, 30 + self.start + index : 50 + self.start + index] = 200
         return image
 
     def part(self, start: int, stop: int) -> Drawn:
-        raise NotImplementedError
+        return Drawn(min(stop, self.count) - start, self.start + start)
 
 
 def footage(name: str, frames: int = 20, attributes: str = "") -> Sequence:
