@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.plain_numbers import parse_plain
+from benchmarks.sequence import parse_lines
 from tracker.box import from_otb
 
 Floats = NDArray[np.float64]
@@ -168,19 +169,7 @@ def _finite(boxes: Floats, source: str) -> Floats:
 
 
 def _parse_lines(content: bytes, source: str, columns: int) -> Floats:
-    lines = content.decode("utf-8", "replace").splitlines()
-    rows = np.empty((len(lines), columns))
-    for number, line in enumerate(lines):
-        try:
-            values = [float(value) for value in re.split(r"[,;\s]+", line.strip(" ,;\t"))]
-            if len(values) != columns:
-                raise ValueError
-        except ValueError:
-            raise ValueError(
-                f"{source}: expected {columns} numbers in line {number + 1}, found {line[:80]!r}"
-            ) from None
-        rows[number] = values
-    return rows
+    return parse_lines(content.decode("utf-8", "replace").splitlines(), columns, source)
 
 
 def _boxes_of(content: bytes, source: str) -> Floats:

@@ -80,6 +80,15 @@ def read_rows(path: Path, columns: int) -> Floats:
         raise ValueError(f"{path.parent.name}: cannot read {path}: {reason}") from error
     if not lines:
         raise ValueError(f"{path.parent.name}: {path} is empty")
+    return parse_lines(lines, columns, f"{path.parent.name}: {path}")
+
+
+def parse_lines(lines: list[str], columns: int, source: str) -> Floats:
+    """Numbers of lines of text, (N, columns), separated as in `read_rows`.
+
+    Raises:
+        ValueError: a line is not so many numbers; the message names `source` and the line.
+    """
     rows = np.empty((len(lines), columns))
     for number, line in enumerate(lines):
         try:
@@ -87,8 +96,7 @@ def read_rows(path: Path, columns: int) -> Floats:
             if len(values) != columns:
                 raise ValueError
         except ValueError:
-            raise ValueError(
-                f"{path.parent.name}: expected {columns} numbers in line {number + 1} of {path}, found {line!r}"
-            ) from None
+            message = f"{source}: expected {columns} numbers in line {number + 1}, found {line[:80]!r}"
+            raise ValueError(message) from None
         rows[number] = values
     return rows

@@ -98,7 +98,7 @@ def _in_words(error: ValueError) -> str:
     """What `read_rows` found instead of numbers."""
     if isinstance(error.__cause__, OSError):
         return f"none ({error.__cause__.strerror})"
-    if line := re.search(r"in line (\d+) of .*, found (.*)", str(error)):
+    if line := re.search(r"in line (\d+), found (.*)", str(error)):
         return f"{line[2]} in line {line[1]}"
     return "an empty file" if str(error).endswith("is empty") else str(error)
 
