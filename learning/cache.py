@@ -46,7 +46,7 @@ def shared_cutouts(root: str | Path) -> list[Cutout]:
 def build_cache(
     shared_root: str | Path,
     out: str | Path,
-    clips: int = 800,
+    clips: int = 2000,
     holdout: Iterable[str] = HOLDOUT,
     frames: int = 6,
     seed: int = 0,
@@ -80,7 +80,8 @@ def build_cache(
     if clips:
         backgrounds = [read_images(root / name, longest_side) for name in ("images/bsds", "coco256/images")]
         images = [image for background in backgrounds for image in background.images]
-        footage.merge(compose_footage(shared_cutouts(root), images, clips, seed, frames))
+        videos = [[footage.images[i] for i in track.images] for track in footage.tracks if track.group == "video"]
+        footage.merge(compose_footage(shared_cutouts(root), images, clips, seed, frames, videos=videos))
     footage.save(out)
     log.info("%s: %s", out, footage.summary())
     return Footage.load(out)
@@ -90,7 +91,7 @@ def open_footage(
     data: str | Path,
     layout: str,
     cache: str | Path,
-    clips: int = 800,
+    clips: int = 2000,
     longest_side: int = LONGEST_SIDE,
     stride: int = GOT10K_STRIDE,
     limit: int | None = None,

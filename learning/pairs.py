@@ -37,7 +37,7 @@ class PairConfig:
     """
 
     mix: dict[str, float] = field(
-        default_factory=lambda: {"video": 0.4, "synthetic": 0.15, "still": 0.25, "unlabelled": 0.2}
+        default_factory=lambda: {"video": 0.35, "synthetic": 0.25, "still": 0.2, "unlabelled": 0.2}
     )
     max_gap: int = 60
     shift: float = 60.0

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from backbones.ciresnet import CIResNet, load_imagenet_resnet50
 from learning.augment import augment_pairs
 from learning.crops import Cropper
+from learning.distil import Hint, Teacher
 from learning.footage import Footage
 from learning.losses import box_loss, logistic_loss
 from learning.pairs import PairBatch, PairBatches, PairConfig
@@ -44,6 +45,7 @@ class Recipe:
         data: how pairs are drawn.
         foreign: foreign exemplars that each search region is compared with, as negatives.
         batches_per_epoch: an epoch is no more than the interval of checkpoints.
+        hint: weight of the teacher's loss, where there is a teacher (`learning.distil`).
     """
 
     card: ModelCard
@@ -55,6 +57,7 @@ class Recipe:
     data: PairConfig = field(default_factory=PairConfig)
     foreign: int = 1
     batches_per_epoch: int = 250
+    hint: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -141,10 +144,12 @@ class PairData(L.LightningDataModule):
 class SiameseTraining(L.LightningModule):
     """One step: crop and augment on the device, compare each exemplar with its own and with a foreign search region."""
 
-    def __init__(self, recipe: Recipe, seed: int = 0, compiled: bool = False) -> None:
+    def __init__(self, recipe: Recipe, seed: int = 0, compiled: bool = False, teacher: Path | None = None) -> None:
         super().__init__()
-        self.recipe, self.seed = recipe, seed
+        self.recipe, self.seed, self.teacher_file = recipe, seed, teacher
         self.network = channels_last(SiameseNetwork(recipe.card))
+        channels: Any = self.network.backbone.out_channels
+        self.hint = Hint(channels, Teacher(teacher).channels) if teacher else None
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
         self.loss = box_loss if recipe.card.head == "box" else logistic_loss
@@ -153,6 +158,7 @@ class SiameseTraining(L.LightningModule):
         """Put the images where the crops are wanted; not before, as the averaging of weights copies this module."""
         self.cropper = Cropper(self.trainer.datamodule.footage.images, self.device)  # type: ignore[attr-defined]
         self.noise = torch.Generator(self.device)
+        self.teacher = Teacher(self.teacher_file, torch.get_num_threads()) if self.teacher_file else None
 
     def on_train_epoch_start(self) -> None:
         """Augment each epoch by a seed of its own."""
@@ -169,13 +175,19 @@ class SiameseTraining(L.LightningModule):
             behind = self.cropper(batch.behind_images, batch.behind_maps, batch.behind_borders, size)
             searches = self.cropper(batch.search_images, batch.search_maps, behind, size)
             exemplars, searches = augment_pairs(exemplars, searches, boxes, self.noise)
-        kernels = self.network.template(exemplars)
+        exemplar_features = self.network.features(exemplars)
+        kernels = self.network.head.template(exemplar_features)
         features = self.network.features(searches)
         response = self.network.head.search(features, kernels)
         rolls = range(1, self.recipe.foreign + 1)
         others = torch.cat([self.network.head.search(features, kernels.roll(k, 0))[:, :1] for k in rolls], dim=1)
         foreign = torch.stack([batch.scenes != batch.scenes.roll(k, 0) for k in rolls], dim=1)
         parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
+        if self.teacher is not None and self.hint is not None:
+            looks = ((exemplars, exemplar_features, card.exemplar_size), (searches, features, size))
+            hints = [self.hint(seen, self.teacher(crops), card.stride, side) for crops, seen, side in looks]
+            parts["hint"] = torch.stack(hints).mean().detach()
+            parts["loss"] = parts["loss"] + self.recipe.hint * torch.stack(hints).mean()
         self.log_dict(parts)
         return parts["loss"]
 
@@ -213,6 +225,7 @@ def train(
     seed: int = 0,
     compiled: bool = False,
     init: Path | None = None,
+    teacher: Path | None = None,
     progress: bool = True,
 ) -> SiameseNetwork:
     """Train, or go on from the last checkpoint in `folder`.
@@ -225,6 +238,7 @@ def train(
         seed: of weights, pairs and augmentation.
         compiled: fuse the backbone's operations by `torch.compile` (a minute to start, a quarter faster).
         init: torchvision's ImageNet ResNet-50 to start a CIResNet-22 from.
+        teacher: an ONNX backbone to learn from as well (`learning.distil`).
         progress: show how far it is.
 
     Returns:
@@ -235,7 +249,7 @@ def train(
     """
     with quiet():
         L.seed_everything(seed, verbose=False)
-        module = SiameseTraining(recipe, seed, compiled)
+        module = SiameseTraining(recipe, seed, compiled, teacher)
         if init is not None:
             _start_from_imagenet(module.network, init)
         logger = CSVLogger(folder, name="")  # a new version for each start: none overwrites another's

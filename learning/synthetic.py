@@ -2,7 +2,8 @@
 
 Labelled video of many kinds of objects is scarce; masks are not. A clip has one target, at most one occluder, and
 usually a distractor of the same kind, the thing that a tracker most often jumps to: half of the time it is the target's
-own cut-out in another colour and size. Everything moves smoothly and by itself, while the camera pans and shakes. The
+own cut-out in another colour and size. Everything moves smoothly and by itself, half of the bodies bend, and the camera
+pans and shakes over a still scene or over a real video, whose own moving things are then clutter. The
 idea of pasting cut-outs is that of Dwibedi et al., "Cut, Paste and Learn", ICCV 2017; distractors as negatives are
 those of Zhu et al., "Distractor-aware Siamese Networks", ECCV 2018.
 """
@@ -28,6 +29,7 @@ T = TypeVar("T")
 LEAST_VISIBLE = 0.4  # below it a frame is not part of a track: no one could say where the target is
 SMALLEST_CUTOUT, LARGEST_CUTOUT = 40, 200  # longest side in pixels as read
 SMALLEST_PASTED, LARGEST_PASTED = 28, 160  # longest side in pixels at the start of a clip
+LARGEST_BEND = 0.1  # of the control points of a body that bends, in shorter sides of its cut-out
 LARGEST_PART = 0.8  # share of a mask that its largest connected part must have
 LEAST_SOLID = 0.1  # area over the longest side squared: less is a line
 MOST_TRUNCATED = 0.1  # share of its box's outline at which a cut-out may end at the border of its image
@@ -151,7 +153,9 @@ def _resized(image: NDArray, size: tuple[int, int]) -> NDArray:
 
 @dataclass(frozen=True)
 class _Actor:
-    """A cut-out with its way through n frames: centres (n, 2), scales (n, 2), angles (n,), colour gains (n, 3)."""
+    """A cut-out with its way through n frames: centres (n, 2), scales (n, 2), angles (n,), colour gains (n, 3), and
+    bends (n, 4, 4, 2): displacements of a grid of control points over its patch, in pixels.
+    """
 
     image: Image
     alpha: Floats
@@ -160,6 +164,7 @@ class _Actor:
     angles: NDArray
     gains: NDArray
     shutter: float  # share of a frame's time in which motion blurs
+    bends: NDArray | None = None  # None: rigid
 
     @property
     def extents(self) -> NDArray:
@@ -212,6 +217,7 @@ def _act(
     picture, alpha = (part[:, ::-1] if flipped else part for part in (cutout.image, cutout.alpha))
     shape = _fit(alpha.shape[1], alpha.shape[0], longest * scales.max())
     gains = gain * np.exp(_drift(rng, frames, 0.2)[:, None] + _drift(rng, frames, 0.06, (3,)))
+    bends = _drift(rng, frames, LARGEST_BEND * min(shape), (4, 4, 2)) if rng.random() < 0.5 else None
     return _Actor(
         _resized(np.ascontiguousarray(picture), shape),
         _resized(np.ascontiguousarray(alpha), shape),
@@ -220,6 +226,7 @@ def _act(
         np.radians(_drift(rng, frames, rng.choice([3, 20]))),
         gains,
         shutter,
+        bends,
     )
 
 
@@ -238,6 +245,8 @@ def _layer(actor: _Actor, frame: int, size: tuple[int, int]) -> _Layer:
     target = int(extent[0]), int(extent[1])
     patch = cv2.warpAffine(actor.image, warp, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(actor.alpha, warp, target, flags=cv2.INTER_LINEAR)
+    if actor.bends is not None:
+        patch, alpha = _bent(patch, actor.bends[frame]), _bent(alpha, actor.bends[frame])
     if blur is not None:
         patch, alpha = cv2.filter2D(patch, -1, blur), cv2.filter2D(alpha, -1, blur)
     top_left, bottom_right = np.clip(low, 0, size), np.clip(low + extent, 0, size)
@@ -245,6 +254,16 @@ def _layer(actor: _Actor, frame: int, size: tuple[int, int]) -> _Layer:
     painted = np.clip(patch[y0:y1, x0:x1] * actor.gains[frame].astype(np.float32), 0, 255)
     area = int((alpha > 0.5).sum())
     return _Layer(int(top_left[0]), int(top_left[1]), painted, np.asarray(alpha[y0:y1, x0:x1], np.float32), area)
+
+
+def _bent(image: NDArray, bend: NDArray) -> NDArray:
+    """Move the pixels smoothly: `bend` (4, 4, 2) displaces a grid of control points spread over the image."""
+    height, width = image.shape[:2]
+    field = cv2.resize(bend.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    x = np.arange(width, dtype=np.float32) + field[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + field[..., 1]
+    border = cv2.BORDER_REPLICATE if image.ndim == 3 else cv2.BORDER_CONSTANT
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border))
 
 
 def _blur_kernel(actor: _Actor, frame: int) -> Floats | None:
@@ -282,25 +301,39 @@ def _tight_box(mask: NDArray[np.bool_]) -> NDArray:
     return np.array([xs[0], ys[0], xs[-1] + 1 - xs[0], ys[-1] + 1 - ys[0]], np.float64)
 
 
-def _film(background: Image, size: tuple[int, int], shake: NDArray, rng: np.random.Generator) -> list[Image]:
-    """A camera that pans, zooms, turns and shakes over a still background: n frames of `size` (width, height)."""
+def _film(background: Sequence[Image], size: tuple[int, int], shake: NDArray, rng: np.random.Generator) -> list[Image]:
+    """A camera that pans, zooms, turns and shakes over a still background or a video: n frames of `size` (w, h)."""
     frames, (width, height) = len(shake), size
-    cover = max(width / background.shape[1], height / background.shape[0]) * rng.uniform(1.1, 1.6)
-    scene = _resized(background, (round(background.shape[1] * cover), round(background.shape[0] * cover)))
-    if rng.random() < 0.5:
-        scene = np.ascontiguousarray(scene[:, ::-1])
-    slack = np.array([scene.shape[1] - width, scene.shape[0] - height])
+    rows, columns = background[0].shape[:2]
+    cover = max(width / columns, height / rows) * rng.uniform(1.1, 1.6)
+    extent = round(columns * cover), round(rows * cover)
+    mirrored = rng.random() < 0.5
+    slack = np.array(extent) - size
     centres = (slack + size) / 2 + _drift(rng, frames, 0.5, (2,)) * slack * rng.uniform(0, 1) + shake
     zooms = np.exp(_drift(rng, frames, 0.06))
     turns = np.degrees(_drift(rng, frames, 0.03))
     light = np.exp(rng.uniform(-0.5, 0.2) + _drift(rng, frames, 0.1))
+    scenes = [_resized(image[:, ::-1] if mirrored else image, extent) for image in background]
     shots = []
-    for centre, zoom, turn, gain in zip(centres, zooms, turns, light, strict=True):
+    for frame, (centre, zoom, turn, gain) in enumerate(zip(centres, zooms, turns, light, strict=True)):
         warp = cv2.getRotationMatrix2D((float(centre[0]) - 0.5, float(centre[1]) - 0.5), float(turn), float(zoom))
         warp[:, 2] += (width / 2, height / 2) - centre
+        scene = np.ascontiguousarray(scenes[frame % len(scenes)])
         shot = cv2.warpAffine(scene, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
         shots.append(np.asarray(cv2.convertScaleAbs(shot, alpha=float(gain)), np.uint8))
     return shots
+
+
+def _background(
+    images: Sequence[Image], videos: Sequence[Sequence[Image]], frames: int, rng: np.random.Generator
+) -> Sequence[Image]:
+    """A still image, or in one half, where there are videos, as many frames of one of them."""
+    if not videos or rng.random() < 0.5:
+        return [_pick(images, rng)]
+    video = _pick(videos, rng)
+    step = int(rng.integers(1, max(1, min(4, (len(video) - 1) // (frames - 1))) + 1))
+    first = int(rng.integers(max(1, len(video) - step * (frames - 1))))
+    return list(video[first : first + step * (frames - 1) + 1 : step])
 
 
 def _apart(centres: NDArray, target: _Actor, extent: float) -> NDArray:
@@ -349,6 +382,7 @@ def compose_clip(
     rng: np.random.Generator,
     frames: int = 6,
     size: tuple[int, int] = (384, 288),
+    videos: Sequence[Sequence[Image]] = (),
 ) -> Clip:
     """Compose a clip of one target with distractors, an occluder and a moving camera.
 
@@ -358,6 +392,7 @@ def compose_clip(
         rng: decides everything: the same generator state gives the same clip.
         frames: number of frames, at least 2.
         size: width and height of the frames in pixels.
+        videos: moving backgrounds, each the frames of a real video, all of one size; taken for half of the clips.
 
     Raises:
         ValueError: no cut-outs, no backgrounds, or fewer than two frames.
@@ -370,7 +405,7 @@ def compose_clip(
     shake = rng.normal(0, rng.choice([0.0, 1.0, 3.0]), (frames, 2))
     objects, occluders, category = _cast(cutouts, shake, size, rng)
     order = _depth_order(len(objects), rng)
-    shots = _film(_pick(backgrounds, rng), size, shake, rng)
+    shots = _film(_background(backgrounds, videos, frames, rng), size, shake, rng)
     softness = rng.uniform(0.4, 1.0) if rng.random() < 0.3 else 0.0
     boxes = np.full((len(objects), frames, 4), np.nan, np.float32)
     visibility = np.zeros((len(objects), frames), np.float32)
@@ -423,6 +458,7 @@ def compose_footage(
     seed: int = 0,
     frames: int = 6,
     size: tuple[int, int] = (384, 288),
+    videos: Sequence[Sequence[Image]] = (),
 ) -> Footage:
     """Compose `clips` clips; target and distractors become tracks of the frames in which they can be seen.
 
@@ -430,7 +466,7 @@ def compose_footage(
     """
     footage = Footage()
     for number in range(clips):
-        clip = compose_clip(cutouts, backgrounds, np.random.default_rng([seed, number]), frames, size)
+        clip = compose_clip(cutouts, backgrounds, np.random.default_rng([seed, number]), frames, size, videos)
         indices = np.array([footage.add_image(image) for image in clip.images])
         for member, (boxes, visibility) in enumerate(zip(clip.boxes, clip.visibility, strict=True)):
             seen = visibility >= LEAST_VISIBLE

@@ -39,11 +39,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help=".safetensors file to write, its card beside it")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and log (default: runs/MODEL)")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of the decoded footage")
-    parser.add_argument("--clips", type=int, default=800, help="synthetic clips composed from masks (layout shared)")
+    parser.add_argument("--clips", type=int, default=2000, help="synthetic clips composed from masks (layout shared)")
     parser.add_argument("--longest-side", type=positive, help="longer images are scaled down to it (default: 512)")
     parser.add_argument("--stride", type=positive, help="got10k: decode every so many-th frame (default: 10)")
     parser.add_argument("--limit", type=positive, help="got10k, coco: at most so many sequences or images")
     parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
+    parser.add_argument("--teacher", type=Path, help="ONNX backbone of a trained tracker, to learn its features too")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
     parser.add_argument("--batch-size", type=positive, help="pairs a step (default: the recipe's)")
     parser.add_argument("--learning-rate", type=float, help="peak (default: the recipe's)")
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             options.output,
             command=shlex.join(["python", "tools/train.py", *(sys.argv[1:] if argv is None else argv)]),
             init=options.init,
+            teacher=options.teacher,
             accelerator=options.accelerator,
             devices=options.devices,
             precision=options.precision,
