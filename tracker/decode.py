@@ -157,7 +157,14 @@ def pyramid(config: DecodeConfig) -> Array:
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
-def decode_pyramid(response: Array, size: tuple[float, float], stride: int, config: DecodeConfig) -> Decoded:
+def decode_pyramid(
+    response: Array,
+    size: tuple[float, float],
+    stride: int,
+    config: DecodeConfig,
+    online: Array | None = None,
+    share: float = 0.0,
+) -> Decoded:
     """Read the responses of SiamFC's scale pyramid (Bertinetto et al. 2016, section 4; SiamDW's test loop).
 
     The displacement is measured in the crop of the scale that won and is brought back to scale 1, the grid's centre
@@ -168,6 +175,9 @@ def decode_pyramid(response: Array, size: tuple[float, float], stride: int, conf
         size: (w, h) of the target's previous estimate in crop pixels.
         stride: crop pixels between cells.
         config: how.
+        online: (R, R) answer of a filter learned in this video at scale 1, about 1 on the target (see `tracker.online`);
+            it has a say in the place, none in the scale.
+        share: of that answer in the score by which a place is chosen, in [0, 1].
     """
     cells = response.shape[-1]
     side = cells * UPSAMPLE
@@ -180,10 +190,14 @@ def decode_pyramid(response: Array, size: tuple[float, float], stride: int, conf
     gains = (heights - floor) * penalties
     chosen = same if gains[same] >= gains.max() else int(gains.argmax())  # a tie changes nothing
 
-    share = fine[chosen] - fine[chosen].min()
-    share /= max(float(share.sum()), 1e-12)
+    scores = fine[chosen] - fine[chosen].min()
+    if online is not None:
+        answer = cv2.resize(online.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+        scores = (1 - share) * scores / max(float(scores.max()), 1e-9)
+        scores = scores + share * np.clip(answer / max(float(answer.max()), 1e-9), 0, 1)
+    scores = scores / max(float(scores.sum()), 1e-12)
     window = cosine_window(side)
-    ranking = (1 - config.window_influence) * share + config.window_influence * window / window.sum()
+    ranking = (1 - config.window_influence) * scores + config.window_influence * window / window.sum()
     row, column = divmod(int(ranking.argmax()), side)
     middle, pixels = (side - 1) / 2, stride / UPSAMPLE * factors[chosen]
     scale = 1 + config.scale_rate * (factors[chosen] - 1)

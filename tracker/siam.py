@@ -285,11 +285,10 @@ class SiamTracker:
         target, card, config = self._tracked(), self.model.card, self.config
         step = exemplar_side(*target.size) / card.exemplar_size  # image pixels in a crop pixel
         size = self._crop_size(target)
-        if card.head == "box":
-            answer = target.filter.respond(features[0], response.shape[-1]) if target.filter else None
-            decoded = decode_boxes(response, size, card.stride, config, answer, config.online_share)
-        else:
-            decoded = decode_pyramid(response, size, card.stride, config)
+        middle = features[len(features) // 2]  # the search region at scale 1
+        answer = target.filter.respond(middle, response.shape[-1]) if target.filter else None
+        decode = decode_boxes if card.head == "box" else decode_pyramid
+        decoded = decode(response, size, card.stride, config, answer, config.online_share)
         score, state = target.confidence.judge(decoded)
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             self._move(target, decoded, step, image)
@@ -315,7 +314,7 @@ class SiamTracker:
         """A filter that has seen the first frame, and is about to learn it."""
         _, features = self.model.runtime.search(self.search_crops(image), target.kernel)
         first = CorrelationFilter(self.config)
-        first.respond(features[0], 1)
+        first.respond(features[len(features) // 2], 1)
         return first
 
     def _move(self, target: Target, decoded: Decoded, step: float, image: Image) -> None:
