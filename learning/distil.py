@@ -44,6 +44,7 @@ class Teacher:
         _free_batch(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the student needs the cores
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
     def __call__(self, crops: Tensor) -> Tensor:
