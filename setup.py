@@ -15,7 +15,9 @@ INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19"]
 BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8"]  # got10k imports six without declaring it
 RAY = ["ray>=2.40"]  # 80 MB to fetch, 240 MB on disk
-TRAIN = ["lightning>=2.6", "scipy>=1.11"]  # Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy
+# Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy; a teacher to learn from is an ONNX file
+TRAIN = ["lightning>=2.6", "scipy>=1.11", "onnx>=1.16", "onnxruntime>=1.19"]
+TUNE = ["optuna>=4.0", "scipy>=1.11"]
 DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77"]
 
 setup(
@@ -55,6 +57,7 @@ setup(
         "benchmarks": BENCHMARKS,
         "ray": RAY,
         "train": TRAIN,
+        "tune": TUNE,
         "robot": ["rosbags>=0.10"],
         "dev": DEV,
     },
