@@ -28,27 +28,45 @@ def crop(x: Tensor, border: int) -> Tensor:
     return x[..., border:-border, border:-border]
 
 
-class CIRUnit(nn.Module):
-    """Cropping-inside bottleneck: 1×1, 3×3, 1×1 beside a shortcut, added, rectified and cropped by one cell a side.
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions, each normalised, the first two rectified; the size stays.
 
     Args:
         inputs: channels of the input.
-        width: channels of the 3×3 convolution; the output has four times as many.
-        last_relu: rectify the sum. The last unit of a network does not, so that the correlation sees signed features.
+        width: channels of the first convolution; the output has four times as many.
+        widening: the 3×3 convolution has so many times more channels than the first.
     """
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, last_relu: bool = True) -> None:
+    def __init__(self, inputs: int, width: int, widening: int = 1) -> None:
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width * widening, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width * widening)
+        self.conv3 = nn.Conv2d(width * widening, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        return self.bn3(self.conv3(y))
+
+
+class CIRUnit(Bottleneck):
+    """Cropping-inside bottleneck: beside a shortcut, added, rectified and cropped by one cell a side.
+
+    Args:
+        inputs, width, widening: of the bottleneck.
+        last_relu: rectify the sum. The last unit of a network does not, so that the correlation sees signed features.
+    """
+
+    def __init__(self, inputs: int, width: int, last_relu: bool = True, widening: int = 1) -> None:
+        super().__init__(inputs, width, widening)
+        outputs = width * self.expansion
         self.downsample = (
             nn.Identity()
             if inputs == outputs
@@ -57,9 +75,7 @@ class CIRUnit(nn.Module):
         self.last_relu = last_relu
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y)) + self.downsample(x)
+        y = super().forward(x) + self.downsample(x)
         return crop(self.relu(y) if self.last_relu else y, 1)
 
 
@@ -72,20 +88,21 @@ class CIResNet(nn.Module):
 
     Args:
         blocks: number of units in stages 2 and 3: (3, 4) is CIResNet-22, (3, 2) is CIResNet-16.
+        widening: of the units' 3×3 convolutions: 2 makes CIResNet-22W of CIResNet-22.
     """
 
     out_channels = 512
 
-    def __init__(self, blocks: Sequence[int] = (3, 4)) -> None:
+    def __init__(self, blocks: Sequence[int] = (3, 4), widening: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(2)
-        self.layer1 = nn.Sequential(*_stage(64, 64, blocks[0]))
-        first, *rest = _stage(256, 128, blocks[1], last_relu=False)
+        self.layer1 = nn.Sequential(*_stage(64, 64, blocks[0], widening=widening))
+        first, *rest = _stage(256, 128, blocks[1], last_relu=False, widening=widening)
         self.layer2 = nn.Sequential(first, nn.MaxPool2d(2), *rest)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         x = crop(self.relu(self.bn1(self.conv1(x))), 2)
@@ -93,14 +110,16 @@ class CIResNet(nn.Module):
         return self.layer2(self.layer1(x))
 
 
-def _stage(inputs: int, width: int, blocks: int, last_relu: bool = True) -> list[CIRUnit]:
+def _stage(inputs: int, width: int, blocks: int, last_relu: bool = True, widening: int = 1) -> list[CIRUnit]:
     outputs = width * CIRUnit.expansion
     return [
-        CIRUnit(inputs if index == 0 else outputs, width, last_relu or index < blocks - 1) for index in range(blocks)
+        CIRUnit(inputs if index == 0 else outputs, width, last_relu or index < blocks - 1, widening)
+        for index in range(blocks)
     ]
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Start a convolution as He et al. (2015) proposed; for `nn.Module.apply`."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
@@ -113,6 +132,11 @@ def ciresnet16() -> CIResNet:
 def ciresnet22() -> CIResNet:
     """CIResNet-22: 1 + 7 × 3 convolutions, the network of SiamFC+ and SiamRPN+."""
     return CIResNet((3, 4))
+
+
+def ciresnet22w() -> CIResNet:
+    """CIResNet-22W of SiamDW's code: CIResNet-22 whose 3×3 convolutions have twice the output channels."""
+    return CIResNet((3, 4), widening=2)
 
 
 def load_imagenet_resnet50(model: CIResNet, source: StateSource, fold_input: bool = True) -> None:
@@ -160,14 +184,14 @@ def fold_imagenet_normalisation(model: CIResNet) -> None:
     weight.copy_((weight / (255 * std)).flip(1))
 
 
-def load_siamdw(model: CIResNet, source: StateSource) -> None:
+def load_siamdw(model: nn.Module, source: StateSource) -> None:
     """Load the backbone from a checkpoint of the official SiamDW code.
 
     There it lies under ``features.features.``; ``connect_model.*``, the parameters of the head (only SiamRPN+ has
     some), are left out.
 
     Args:
-        model: the member of the family that was trained, changed in place.
+        model: the member of the family (CIResInception and CIResNeXt too) that was trained, changed in place.
         source: file or state dict; the wrappers ``state_dict`` and ``module.`` are taken off.
 
     Raises:

@@ -113,6 +113,9 @@ RECIPES = {
     ),
     "ciresnet22": _siamfc("ciresnet22"),
     "ciresnet16": _siamfc("ciresnet16"),
+    "ciresnet22w": _siamfc("ciresnet22w"),
+    "ciresinception22": _siamfc("ciresinception22"),
+    "ciresnext22": _siamfc("ciresnext22"),
     "alexnet": _siamfc("alexnet"),
 }
 

@@ -20,7 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-MODELS = ["compact", "ciresnet22", "ciresnet16", "alexnet"]  # of learning.siamese.RECIPES, which needs torch
+# The names of learning.siamese.RECIPES, which needs torch.
+MODELS = ["compact", "ciresnet22", "ciresnet16", "ciresnet22w", "ciresinception22", "ciresnext22", "alexnet"]
 
 
 def positive(text: str) -> int:

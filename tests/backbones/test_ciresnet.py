@@ -17,6 +17,7 @@ from backbones.ciresnet import (
     CIResNet,
     ciresnet16,
     ciresnet22,
+    ciresnet22w,
     load_imagenet_resnet50,
     load_siamdw,
 )
@@ -24,12 +25,13 @@ from backbones.ciresnet import (
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def bottleneck(name: str, inputs: int, width: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of one bottleneck of ResNet-50; the first of a stage projects its shortcut."""
+def bottleneck(name: str, inputs: int, width: int, inner: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of one bottleneck of ResNet-50, whose `inner` is `width`; a stage's first has a projection."""
+    outputs = 4 * width
     yield f"{name}.conv1.weight", (width, inputs, 1, 1)
-    yield f"{name}.conv2.weight", (width, width, 3, 3)
-    yield f"{name}.conv3.weight", (outputs, width, 1, 1)
-    norms = {f"{name}.bn1": width, f"{name}.bn2": width, f"{name}.bn3": outputs}
+    yield f"{name}.conv2.weight", (inner, width, 3, 3)
+    yield f"{name}.conv3.weight", (outputs, inner, 1, 1)
+    norms = {f"{name}.bn1": width, f"{name}.bn2": inner, f"{name}.bn3": outputs}
     if inputs != outputs:
         yield f"{name}.downsample.0.weight", (outputs, inputs, 1, 1)
         norms[f"{name}.downsample.1"] = outputs
@@ -37,14 +39,14 @@ def bottleneck(name: str, inputs: int, width: int, outputs: int) -> Iterator[tup
         yield from ((f"{norm}.{part}", (channels,)) for part in NORM)
 
 
-def stem_and_stages(units2: tuple[int, ...], units3: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def stem_and_stages(units2: tuple[int, ...], units3: tuple[int, ...], widening: int = 1) -> dict[str, tuple[int, ...]]:
     """Names and shapes up to stage 3; `units2` and `units3` are the indices that the units have in the file."""
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
     shapes |= {f"bn1.{part}": (64,) for part in NORM}
     for unit in units2:
-        shapes |= dict(bottleneck(f"layer1.{unit}", 64 if unit == 0 else 256, 64, 256))
+        shapes |= dict(bottleneck(f"layer1.{unit}", 64 if unit == 0 else 256, 64, 64 * widening))
     for unit in units3:
-        shapes |= dict(bottleneck(f"layer2.{unit}", 256 if unit == 0 else 512, 128, 512))
+        shapes |= dict(bottleneck(f"layer2.{unit}", 256 if unit == 0 else 512, 128, 128 * widening))
     return shapes
 
 
@@ -71,11 +73,16 @@ def resnet50() -> dict[str, Tensor]:
     )
 
 
+def official(widening: int = 1) -> dict[str, Tensor]:
+    """Like a checkpoint of the official code, where the pool has index 1 of stage 3."""
+    state = fill(stem_and_stages((0, 1, 2), (0, 2, 3, 4), widening))
+    return {f"module.features.features.{name}": tensor for name, tensor in state.items()}
+
+
 @pytest.fixture(scope="module")
 def siamdw() -> dict[str, Tensor]:
-    """Like a checkpoint of the official code, where the pool has index 1 of stage 3."""
-    state = fill(stem_and_stages((0, 1, 2), (0, 2, 3, 4)))
-    return {f"module.features.features.{name}": tensor for name, tensor in state.items()}
+    """Of CIResNet-22."""
+    return official()
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +113,13 @@ def plain_unit(x: Tensor, state: dict[str, Tensor], name: str, last_relu: bool) 
     return (y + shortcut).relu() if last_relu else y + shortcut
 
 
-def test_equals_the_network_without_padding(net: CIResNet, siamdw: dict[str, Tensor]) -> None:
-    state = {name.removeprefix("module.features.features."): tensor for name, tensor in siamdw.items()}
+@pytest.mark.parametrize(("build", "widening"), [(ciresnet22, 1), (ciresnet22w, 2)])
+def test_equals_the_network_without_padding(build: Callable[[], CIResNet], widening: int) -> None:
+    checkpoint = official(widening)
+    net = build()
+    load_siamdw(net, checkpoint)
+    net.double().eval()
+    state = {name.removeprefix("module.features.features."): tensor for name, tensor in checkpoint.items()}
     x = image(127, 111)
     y = F.conv2d(x[..., 1:-1, 1:-1], state["conv1.weight"].double(), stride=2)  # the crop of 2 leaves these cells
     y = F.max_pool2d(norm(y, state, "bn1").relu(), 2)
@@ -125,7 +137,7 @@ def test_features_are_signed(net: CIResNet) -> None:
         assert 0.1 < (net(image(127, 127)) < 0).double().mean() < 0.9
 
 
-@pytest.mark.parametrize(("build", "convolutions"), [(ciresnet16, 16), (ciresnet22, 22)])
+@pytest.mark.parametrize(("build", "convolutions"), [(ciresnet16, 16), (ciresnet22, 22), (ciresnet22w, 22)])
 def test_depth_is_in_the_name(build: Callable[[], CIResNet], convolutions: int) -> None:
     names = [name for name, module in build().named_modules() if isinstance(module, nn.Conv2d)]
     assert len([name for name in names if "downsample" not in name]) == convolutions
@@ -186,6 +198,11 @@ def test_another_resnet_is_refused_with_names_and_shapes(resnet50: dict[str, Ten
     with pytest.raises(ValueError, match=r"not torchvision's ResNet-50: 7 missing: layer1\.0\.conv3") as refusal:
         load_imagenet_resnet50(ciresnet22(), basic_blocks)
     assert "layer1.0.conv1.weight (64, 64, 3, 3) instead of (64, 64, 1, 1)" in str(refusal.value)
+
+
+def test_resnet50_does_not_start_the_wide_network(resnet50: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"layer1\.0\.conv2\.weight \(64, 64, 3, 3\) instead of \(128, 64, 3, 3\)"):
+        load_imagenet_resnet50(ciresnet22w(), resnet50)
 
 
 def test_siamdw_checkpoint_loads_under_its_own_names(tmp_path: Path, siamdw: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbones import build_backbone
 from backbones.properties import Properties, describe
 
-NAMES = ("compact", "ciresnet16", "ciresnet22", "alexnet")
+NAMES = ("compact", "ciresnet16", "ciresnet22", "ciresnet22w", "ciresinception22", "ciresnext22", "alexnet")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,50 @@ def test_ciresnet16_ends_two_units_earlier(properties: dict[str, Properties]) ->
     net = properties["ciresnet16"]
     assert (net.stride, net.receptive_field, net.channels) == (8, 93 - 2 * 16, 512)  # a 3×3 unit adds two cells of 8 px
     assert (net.exemplar_feature, net.search_feature, net.response) == (9, 25, 17)
+
+
+def unit(inputs: int, width: int, inner: int, outputs: int, groups: int = 1) -> int:
+    """Values of a 1×1, a 3×3 and a 1×1 convolution with their norms."""
+    return inputs * width + 9 * width * inner // groups + inner * outputs + 2 * (width + inner + outputs)
+
+
+STEM = 64 * 3 * 49 + 2 * 64
+
+
+def test_ciresnet22w_doubles_the_3x3_convolutions(properties: dict[str, Properties]) -> None:
+    net = properties["ciresnet22w"]
+    assert (net.stride, net.receptive_field, net.channels) == (8, 93, 512)
+    assert (net.exemplar_feature, net.search_feature, net.response) == (5, 21, 17)
+    projections = 64 * 256 + 2 * 256 + 256 * 512 + 2 * 512
+    units = ((1, 64, 64), (2, 256, 64), (1, 256, 128), (3, 512, 128))
+    values = sum(count * unit(inputs, w, 2 * w, 4 * w) for count, inputs, w in units)
+    assert net.parameters == STEM + values + projections
+    assert round(net.parameters / 1e6, 3) == 2.458
+    assert net.gmac == pytest.approx(4.27, abs=0.005)
+
+
+def test_ciresinception22_is_the_network_of_the_code(properties: dict[str, Properties]) -> None:
+    net = properties["ciresinception22"]
+    assert (net.stride, net.receptive_field, net.channels) == (
+        8,
+        93 + 2,
+        640,
+    )  # the pool of 3 sees one cell of 2 px more
+    assert (net.exemplar_feature, net.search_feature, net.response) == (5, 21, 17)
+    units = ((1, 64, 64), (2, 320, 64), (1, 320, 128), (3, 640, 128))
+    values = sum(count * (unit(inputs, w, w, 4 * w) + inputs * w + 2 * w) for count, inputs, w in units)
+    assert net.parameters == STEM + values
+    assert round(net.parameters / 1e6, 3) == 1.695  # table 3 of the paper
+
+
+def test_ciresnext22_is_the_network_of_the_code(properties: dict[str, Properties]) -> None:
+    net = properties["ciresnext22"]
+    assert (net.stride, net.receptive_field, net.channels) == (8, 93 + 2, 512)
+    assert (net.exemplar_feature, net.search_feature, net.response) == (5, 21, 17)
+    units = ((1, 64, 128), (2, 256, 128), (1, 256, 256), (3, 512, 256))
+    values = sum(count * (unit(inputs, w, w, 2 * w, groups=32) + 2 * 2 * w) for count, inputs, w in units)
+    assert net.parameters == STEM + 64 + values + 64 * 256 + 256 * 512
+    assert round(net.parameters / 1e6, 3) == 1.417  # table 3 of the paper
 
 
 def test_alexnet_is_the_network_of_siamfc(properties: dict[str, Properties]) -> None:
@@ -134,5 +178,5 @@ def test_describing_leaves_the_backbone_alone() -> None:
 
 
 def test_unknown_backbone_is_refused_with_the_names() -> None:
-    with pytest.raises(ValueError, match="'resnet50'; there are compact, ciresnet16, ciresnet22, alexnet"):
+    with pytest.raises(ValueError, match="'resnet50'; there are compact, ciresnet16, ciresnet22, ciresnet22w, "):
         build_backbone("resnet50")

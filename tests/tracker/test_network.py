@@ -72,6 +72,24 @@ def test_folding_the_normalisation_changes_nothing(networks, name):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("backbone", ["ciresnet22w", "ciresinception22", "ciresnext22"])
+def test_folding_changes_nothing_in_the_rest_of_the_family(backbone):
+    torch.manual_seed(0)
+    network = SiameseNetwork(ModelCard(backbone, "siamfc", mean=114.0, scale=1 / 64)).double().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.running_var, module.bias, module.running_mean):
+                nn.init.uniform_(tensor, 0.5, 1.5)
+    exemplar, search = crops(1, 127).double(), crops(1, 159, seed=1).double()
+    expected = network(exemplar, search)
+    fused = network.fused()
+    torch.testing.assert_close(fused(exemplar, search), expected, rtol=1e-9, atol=1e-9 * spread(expected))
+    assert spread(expected) > 1e-3
+    left = [name for name, module in fused.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(left) == (7 if backbone == "ciresnext22" else 0)  # CIResNeXt normalises sums, which no convolution can
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_pairs_is_its_pairs_one_by_one(networks, name):
     network = networks[name]
