@@ -20,12 +20,16 @@ from learning.readers import (
     read_sequences,
 )
 from learning.synthetic import Cutout, compose_footage, read_cutouts
+from learning.video_readers import read_imagenet_vid, read_lasot, read_trackingnet
 
 log = logging.getLogger(__name__)
 
 # Layout → its reader, and what of `open_footage` the reader takes beside the folder.
 READERS: dict[str, tuple[Callable[..., Footage], set[str]]] = {
     "got10k": (read_got10k, {"longest_side", "stride", "limit"}),
+    "lasot": (read_lasot, {"longest_side", "stride", "limit"}),
+    "trackingnet": (read_trackingnet, {"longest_side", "stride", "limit"}),
+    "imagenet-vid": (read_imagenet_vid, {"longest_side", "stride", "limit"}),
     "coco": (read_coco, {"longest_side", "limit"}),
     "sequences": (read_sequences, {"longest_side"}),
     "images": (read_images, {"longest_side"}),
@@ -100,12 +104,12 @@ def open_footage(
 
     Args:
         data: folder of the data.
-        layout: "shared", "got10k", "coco", "sequences" or "images".
+        layout: "shared" or one of `READERS`.
         cache: folder of the decoded footage; delete it to decode again.
         clips: number of synthetic clips for the layout "shared".
         longest_side: longer images are scaled down to it.
-        stride: decode every stride-th frame of the layout "got10k".
-        limit: at most so many sequences of the layout "got10k" or images of "coco"; None takes all.
+        stride: decode every stride-th frame only, of the layouts whose readers take a stride.
+        limit: at most so many sequences, or images of "coco"; None takes all.
 
     Raises:
         OSError: `data` is missing or `cache` cannot be written.

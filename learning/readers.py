@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from learning.footage import Footage, Image
 from tracker.box import from_corners, from_got10k, from_otb
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 LONGEST_SIDE = 512
@@ -86,10 +87,19 @@ def usable(boxes: NDArray[np.float64], image: Image, smallest: float) -> NDArray
     return finite & large & (inside >= LEAST_INSIDE * w * h)
 
 
-def _add_sequence(
-    footage: Footage, name: str, frames: Iterable[Image], boxes: NDArray[np.float64], longest_side: int
+def add_sequence(
+    footage: Footage,
+    name: str,
+    frames: Iterable[Image],
+    boxes: NDArray[np.float64],
+    longest_side: int,
+    category: str = "",
 ) -> None:
-    """Append the frames with a usable box as one track; a sequence with none leaves a line in the log."""
+    """Append the frames with a usable box as one track; a sequence with none leaves a line in the log.
+
+    Raises:
+        ValueError: there are not as many boxes as frames.
+    """
     kept: list[NDArray[np.float64]] = []
     indices: list[int] = []
     count = 0
@@ -104,19 +114,34 @@ def _add_sequence(
     if count != len(boxes):
         raise ValueError(f"{name} has {count} frames but {len(boxes)} boxes; one row a frame is needed")
     if kept:
-        footage.add_track(name, "video", indices, kept)
+        footage.add_track(name, "video", indices, kept, category)
     else:
         log.warning("%s: no frame has a usable box; left out", name)
 
 
-def _folder(root: str | Path, hint: str) -> Path:
+def check_sampling(stride: int, limit: int | None) -> None:
+    """Refuse a stride over frames or a limit on sequences below 1 with a `ValueError`."""
+    if stride < 1 or (limit is not None and limit < 1):
+        raise ValueError(f"stride and limit must be at least 1, got {stride} and {limit}")
+
+
+def spread(items: Sequence[T], limit: int | None) -> list[T]:
+    """At most `limit` of `items`, evenly spread; None takes all."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def existing_folder(root: str | Path, hint: str) -> Path:
+    """`root`, or a `FileNotFoundError` that says what it should hold."""
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder: {root} (expected {hint})")
     return root
 
 
-def _not_empty(footage: Footage, root: Path, hint: str) -> Footage:
+def not_empty(footage: Footage, root: Path, hint: str) -> Footage:
+    """`footage`, or a `ValueError` that says what `root` should have held."""
     if not footage.images:
         raise ValueError(f"nothing found under {root} (expected {hint})")
     log.info("%s: %s", root, footage.summary())
@@ -170,15 +195,15 @@ def read_sequences(
         ValueError: no sequence, an unreadable table, or numbers of boxes and frames that differ.
     """
     hint = "<sequence>/groundtruth_rect.txt beside frames.mp4 or img/"
-    root, left_out, footage = _folder(root, hint), set(exclude), Footage()
+    root, left_out, footage = existing_folder(root, hint), set(exclude), Footage()
     for table in sorted(root.rglob("groundtruth_rect.txt")):
         name = table.parent.relative_to(root).as_posix()
         if name in left_out:
             continue
         boxes = _numbers(table, 4)
         boxes = from_otb(boxes) if one_based else boxes
-        _add_sequence(footage, name, _sequence_frames(table.parent), boxes, longest_side)
-    return _not_empty(footage, root, hint)
+        add_sequence(footage, name, _sequence_frames(table.parent), boxes, longest_side)
+    return not_empty(footage, root, hint)
 
 
 def _sequence_frames(folder: Path) -> Iterator[Image]:
@@ -227,14 +252,14 @@ def read_annotated(root: str | Path, exclude: Iterable[str] = (), longest_side: 
         if entry.get("seq") not in left_out:
             objects[str(entry.get("seq", entry["image"])), int(entry.get("obj", 1))].append(entry)
     footage = Footage()
-    seen: dict[str, _SharedImage] = {}
+    seen: dict[str, SharedImage] = {}
     for (sequence, number), entries in objects.items():
         entries.sort(key=lambda entry: entry.get("frame", 0))
         indices: list[int] = []
         boxes: list[NDArray[np.float64]] = []
         for entry in entries:
             if entry["image"] not in seen:
-                seen[entry["image"]] = _SharedImage(root / entry["image"], longest_side)
+                seen[entry["image"]] = SharedImage(root / entry["image"], longest_side)
             index, box = seen[entry["image"]].place(footage, from_corners(entry["box"]))
             if index is not None:
                 indices.append(index)
@@ -245,20 +270,21 @@ def read_annotated(root: str | Path, exclude: Iterable[str] = (), longest_side: 
             # Of a video the "category" is only its name, and "salient" says nothing of the kind.
             category = entries[0].get("cat", "") if still and entries[0].get("cat") != "salient" else ""
             footage.add_track(name, "still" if still else "video", indices, boxes, category)
-    return _not_empty(footage, root, "images with usable boxes")
+    return not_empty(footage, root, "images with usable boxes")
 
 
-class _SharedImage:
+class SharedImage:
     """An image of several objects: decoded once, and added to the footage once one of its boxes is usable."""
 
-    def __init__(self, path: Path, longest_side: int) -> None:
+    def __init__(self, path: Path, longest_side: int, smallest: float = SMALLEST_STILL) -> None:
         self.image, self.factors = shrink(read_image(path), longest_side)
+        self.smallest = smallest
         self.index: int | None = None
 
     def place(self, footage: Footage, box: NDArray[np.float64]) -> tuple[int | None, NDArray[np.float64]]:
         """Index of the image and the scaled box, or None where the box is not usable."""
         box = box * self.factors
-        if not usable(box[None], self.image, SMALLEST_STILL)[0]:
+        if not usable(box[None], self.image, self.smallest)[0]:
             return None, box
         if self.index is None:
             self.index = footage.add_image(self.image)
@@ -272,10 +298,10 @@ def read_images(root: str | Path, longest_side: int = LONGEST_SIDE) -> Footage:
         FileNotFoundError: no such folder.
         ValueError: no images in it, or one that cannot be decoded.
     """
-    root, footage = _folder(root, "images"), Footage()
+    root, footage = existing_folder(root, "images"), Footage()
     for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
         footage.unlabelled.append(footage.add_image(shrink(read_image(path), longest_side)[0]))
-    return _not_empty(footage, root, "images")
+    return not_empty(footage, root, "images")
 
 
 def read_got10k(
@@ -304,22 +330,18 @@ def read_got10k(
         ValueError: no sequence, or numbers of frames, boxes and labels that differ.
     """
     hint = "GOT-10k_Train_000001/groundtruth.txt and so on"
-    root, left_out, footage = _folder(root, hint), set(exclude), Footage()
-    if stride < 1 or (limit is not None and limit < 1):
-        raise ValueError(f"stride and limit must be at least 1, got {stride} and {limit}")
+    root, left_out, footage = existing_folder(root, hint), set(exclude), Footage()
+    check_sampling(stride, limit)
     listed = root / "list.txt"
     if listed.is_file():
         names = listed.read_text().split()
     else:
         names = sorted(path.parent.name for path in root.glob("*/groundtruth.txt"))
-    names = [name for name in names if name not in left_out]
-    if limit is not None and limit < len(names):
-        names = [names[i * len(names) // limit] for i in range(limit)]
-    for name in names:
-        paths, boxes = _got10k_sequence(_folder(root / name, f"named in {listed}"))
+    for name in spread([name for name in names if name not in left_out], limit):
+        paths, boxes = _got10k_sequence(existing_folder(root / name, f"named in {listed}"))
         frames = (read_image(path) for path in paths[::stride])
-        _add_sequence(footage, f"GOT-10k/{name}", frames, boxes[::stride], longest_side)
-    return _not_empty(footage, root, hint)
+        add_sequence(footage, f"GOT-10k/{name}", frames, boxes[::stride], longest_side)
+    return not_empty(footage, root, hint)
 
 
 def _got10k_sequence(folder: Path) -> tuple[list[Path], NDArray[np.float64]]:
@@ -356,7 +378,7 @@ def read_coco(
         FileNotFoundError: no such file, folder or image.
         ValueError: another layout, or nothing usable in it.
     """
-    root = _folder(root, f"annotations/instances_{split}.json")
+    root = existing_folder(root, f"annotations/instances_{split}.json")
     path = root / "annotations" / f"instances_{split}.json"
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
@@ -369,19 +391,17 @@ def read_coco(
     for entry in content["annotations"]:
         if not entry.get("iscrowd"):
             objects[entry["image_id"]].append(entry)
-    listed = [entry for entry in content["images"] if entry["id"] in objects]
-    if limit is not None and limit < len(listed):
-        listed = [listed[i * len(listed) // limit] for i in range(limit)]
-    images = root / split if (root / split).is_dir() else _folder(root / "images" / split, f"or {root / split}")
+    listed = spread([entry for entry in content["images"] if entry["id"] in objects], limit)
+    images = root / split if (root / split).is_dir() else existing_folder(root / "images" / split, f"or {root / split}")
     footage = Footage()
     for entry in listed:
-        image = _SharedImage(images / entry["file_name"], longest_side)
+        image = SharedImage(images / entry["file_name"], longest_side)
         for instance in objects[entry["id"]]:
             index, box = image.place(footage, np.asarray(instance["bbox"], np.float64))
             if index is not None:
                 name, category = f"COCO/{split}/{instance['id']}", kinds.get(instance["category_id"], "")
                 footage.add_track(name, "still", index, box, category)
-    return _not_empty(footage, images, "images with usable boxes")
+    return not_empty(footage, images, "images with usable boxes")
 
 
 def load_shared(
@@ -400,7 +420,7 @@ def load_shared(
         FileNotFoundError: a part of the data is missing.
         ValueError: a part of it is damaged.
     """
-    root = _folder(root, "the research data")
+    root = existing_folder(root, "the research data")
     footage = read_sequences(root / "video", holdout, longest_side)
     footage.merge(read_annotated(root / "davis", DAVIS_LEFT_OUT, longest_side))
     for name in ("ecssd", "coco256", "pennfudan", "kangaroo"):

@@ -35,15 +35,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=MODELS, help="what to train")
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
-    layouts = ["shared", "got10k", "coco", "sequences", "images"]
+    layouts = ["shared", "got10k", "lasot", "trackingnet", "imagenet-vid", "coco", "sequences", "images"]
     parser.add_argument("--layout", choices=layouts, default="shared", help="of the data; shared = ../shared/data's")
     parser.add_argument("--output", type=Path, required=True, help=".safetensors file to write, its card beside it")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and log (default: runs/MODEL)")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of the decoded footage")
     parser.add_argument("--clips", type=int, default=2000, help="synthetic clips composed from masks (layout shared)")
     parser.add_argument("--longest-side", type=positive, help="longer images are scaled down to it (default: 512)")
-    parser.add_argument("--stride", type=positive, help="got10k: decode every so many-th frame (default: 10)")
-    parser.add_argument("--limit", type=positive, help="got10k, coco: at most so many sequences or images")
+    parser.add_argument("--stride", type=positive, help="of public video: decode every so many-th frame (default: 10)")
+    parser.add_argument("--limit", type=positive, help="of public data: at most so many sequences or images")
     parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
     parser.add_argument("--teacher", type=Path, help="ONNX backbone of a trained tracker, to learn its features too")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
