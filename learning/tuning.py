@@ -52,7 +52,7 @@ Judge = Callable[[Config, str], float]  # a configuration on a sequence → succ
 MEASURED_ON = {"otb100": "OTB", "tlp": "TLP"}  # benchmarks whose footage is for measuring, by name and by what they are
 MEASURED_SETS = re.compile(r"(otb([-_]?(2013|2015|50|100|cvpr13))?|(tiny[-_]?)?tlp(attr)?)", re.IGNORECASE)
 RANDOM_TRIALS = 10  # before the search learns from them
-UNPRUNED = 5  # whole trials before one is stopped early
+UNPRUNED = 5  # whole trials before one is stopped early, which none is before half of its sequences
 SHOWN = 5  # best configurations in the table
 LEAST_FOR_IMPORTANCE = 20  # whole trials
 
@@ -291,7 +291,7 @@ def tune(
         seed: of the search.
         jobs: trials at a time, in threads.
     """
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=(len(sequences) - 1) // 2)
     while (done := _finished(study)) < trials:
         count = 1 if _default_trial(study) is None else min(jobs, trials - done)
         asked = [_ask(study, space, default, seed + 1000 * (done + place)) for place in range(count)]
