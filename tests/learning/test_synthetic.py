@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -121,13 +122,15 @@ class TestComposeClip:
     def test_boxes_are_exact_against_the_pixels(self, cutouts: list[Cutout], black: list[np.ndarray]) -> None:
         """A bright object alone on black: what is brighter than half of its colour is what alpha > 0.5 covers."""
         checked = 0
-        for seed in range(CLIPS):
+        for seed in range(2 * CLIPS):
             clip = compose_clip(cutouts[:1], black, np.random.default_rng(seed), size=SIZE)
             if len(clip.boxes) > 1:
                 continue
             for image, box, visible in zip(clip.images, clip.boxes[0], clip.visibility[0], strict=True):
                 bright = image.max(2) > image.max() / 2
-                if visible == 1 and image.max() < 255:  # 255 may be clipped, and half of it not half of the colour
+                alone = cv2.connectedComponents(bright.astype(np.uint8))[0] == 2  # and no occluder beside it
+                # 255 may be clipped, and half of it not half of the colour
+                if visible == 1 and alone and image.max() < 255:
                     np.testing.assert_allclose(box, _box_by_loop(bright), atol=1)
                     checked += 1
         assert checked >= 10
@@ -146,13 +149,53 @@ class TestComposeClip:
     def test_an_upright_disc_is_centred_where_it_was_put(self, cutouts: list[Cutout]) -> None:
         rng = np.random.default_rng(0)
         centres = np.array([[70.25, 60.5], [71.75, 61.0], [72.5, 61.5]])
-        actor = synthetic._act(cutouts[0], 60, centres, rng)
+        actor = replace(synthetic._act(cutouts[0], 60, centres, rng), bends=None)
         for frame, centre in enumerate(centres):
             layer = synthetic._layer(actor, frame, SIZE)
             ys, xs = np.mgrid[: layer.alpha.shape[0], : layer.alpha.shape[1]] + 0.5
             mass = layer.alpha.sum()
             found = (xs * layer.alpha).sum() / mass + layer.x, (ys * layer.alpha).sum() / mass + layer.y
             np.testing.assert_allclose(found, centre, atol=0.25)
+
+    def test_a_bend_moves_pixels_as_far_as_it_says(self) -> None:
+        """The same displacement at every control point is a shift; none is nothing."""
+        image = np.random.default_rng(0).random((40, 60)).astype(np.float32)
+        np.testing.assert_array_equal(synthetic._bent(image, np.zeros((4, 4, 2))), image)
+        moved = synthetic._bent(image, np.full((4, 4, 2), (3, -2)))
+        np.testing.assert_allclose(moved[5:-5, 5:-5], image[3:-7, 8:-2], atol=1e-5)
+
+    def test_boxes_enclose_a_body_that_bends(self, cutouts: list[Cutout]) -> None:
+        rng = np.random.default_rng(0)
+        rigid = replace(synthetic._act(cutouts[0], 60, np.full((2, 2), 70.0), rng), bends=None)
+        wide = np.zeros((2, 4, 4, 2))
+        wide[:, :, :2, 0], wide[:, :, 2:, 0] = 6, -6  # looked up further in on both sides: drawn wider
+        bent = replace(rigid, bends=wide)
+        boxes = [
+            synthetic._tight_box(synthetic._paste(np.zeros((144, 192, 3), np.uint8), synthetic._layer(actor, 0, SIZE)))
+            for actor in (rigid, bent)
+        ]
+        assert boxes[1][2] > boxes[0][2] + 6
+        assert boxes[1][3] == pytest.approx(boxes[0][3], abs=3)
+
+    def test_half_of_the_backgrounds_are_videos_in_their_order(self, black: list[np.ndarray]) -> None:
+        video = [np.full((30, 40, 3), value, np.uint8) for value in range(1, 21)]
+        moving = []
+        for seed in range(200):
+            chosen = synthetic._background(black, [video], 6, np.random.default_rng(seed))
+            values = [int(image[0, 0, 0]) for image in chosen]
+            if values != [0]:
+                assert len(values) == 6
+                steps = np.diff(values)
+                assert (steps == steps[0]).all()
+                moving.append(steps[0])
+        assert 70 < len(moving) < 130
+        assert set(moving) == {1, 2, 3}  # twenty frames have no room for six at a distance of four
+
+    def test_a_video_too_short_starts_again(self, black: list[np.ndarray]) -> None:
+        video = [np.full((30, 40, 3), value, np.uint8) for value in (100, 200)]
+        shots = synthetic._film(video, SIZE, np.zeros((5, 2)), np.random.default_rng(0))
+        brightness = np.array([shot.mean() for shot in shots])
+        assert brightness[[1, 3]].min() > 1.5 * brightness[[0, 2, 4]].max()
 
     def test_the_same_seed_gives_the_same_clip(self, cutouts: list[Cutout], black: list[np.ndarray]) -> None:
         a, b, other = (compose_clip(cutouts, black, np.random.default_rng(seed), size=SIZE) for seed in (3, 3, 4))
