@@ -179,6 +179,15 @@ def test_a_symmetric_pyramid_means_a_quarter_of_a_pixel_at_most():
     assert decoded.size == (40, 30)  # no scale is better than the middle one
 
 
+@pytest.mark.parametrize(("share", "column"), [(0.0, 3), (0.4, 3), (0.6, 13), (1.0, 13)])
+def test_an_online_filter_decides_between_two_places_by_its_share(share, column):
+    """Each side is sure of its own place, so the larger share wins; the scale stays the response's."""
+    response = np.stack([hill(8, 3, height) for height in (5.0, 4.0, 4.0)])[:, None]
+    decoded = decode_pyramid(response, (40, 30), STRIDE, THREE, hill(8, 13, 1.0), share)
+    assert decoded.shift[0] == pytest.approx(STRIDE * (column - MIDDLE) / 1.1, abs=0.75)
+    assert decoded.size == pytest.approx((40 / 1.1, 30 / 1.1))
+
+
 def test_outer_scales_pay_a_penalty():
     response = np.stack([peaks((8, 8, value)) for value in (9.0, 9.0, 9.5)])[:, None]
     config = DecodeConfig(scales=3, scale_step=1.1, scale_rate=0.5, window_influence=0.0, scale_penalty=0.9)
