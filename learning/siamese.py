@@ -7,6 +7,7 @@ paper would state: the data, the loss, the schedule.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,7 +162,8 @@ class SiameseTraining(L.LightningModule):
         """Put the images where the crops are wanted; not before, as the averaging of weights copies this module."""
         self.cropper = Cropper(self.trainer.datamodule.footage.images, self.device)  # type: ignore[attr-defined]
         self.noise = torch.Generator(self.device)
-        self.teacher = Teacher(self.teacher_file, torch.get_num_threads()) if self.teacher_file else None
+        if self.teacher_file is not None:
+            self.teacher = Teacher(self.teacher_file, torch.get_num_threads())
 
     def on_train_epoch_start(self) -> None:
         """Augment each epoch by a seed of its own."""
@@ -186,7 +188,7 @@ class SiameseTraining(L.LightningModule):
         others = torch.cat([self.network.head.search(features, kernels.roll(k, 0))[:, :1] for k in rolls], dim=1)
         foreign = torch.stack([batch.scenes != batch.scenes.roll(k, 0) for k in rolls], dim=1)
         parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
-        if self.teacher is not None and self.hint is not None:
+        if self.hint is not None:
             looks = ((exemplars, exemplar_features, card.exemplar_size), (searches, features, size))
             hints = [self.hint(seen, self.teacher(crops), card.stride, side) for crops, seen, side in looks]
             parts["hint"] = torch.stack(hints).mean().detach()
@@ -290,6 +292,7 @@ def train_and_save(
     output: Path,
     command: str,
     threads: int | None = None,
+    teacher: Path | None = None,
     **options: Any,
 ) -> ModelCard:
     """Train by `train` and write the weights (fp16) with a card that says what they are.
@@ -299,6 +302,7 @@ def train_and_save(
         output: the .safetensors file.
         command: what trains the model again, for the card.
         threads: CPU threads of torch; `None` leaves torch's own choice.
+        teacher: see `train`; the card names it.
         options: of `train`.
 
     Returns:
@@ -306,12 +310,15 @@ def train_and_save(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    network = train(recipe, footage, folder, **options)
-    training = {
+    network = train(recipe, footage, folder, teacher=teacher, **options)
+    training: dict[str, Any] = {
         "data": footage.summary(),
         "pairs": recipe.steps * recipe.batch_size,
         "batch_size": recipe.batch_size,
         "command": command,
         **summary(folder),
     }
+    if teacher is not None:
+        digest = hashlib.sha256(teacher.read_bytes()).hexdigest()
+        training["teacher"] = {"file": teacher.name, "sha256": digest}
     return save_network(network, output, half=True, training=training, date=datetime.date.today().isoformat())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import signal
 import warnings
@@ -175,6 +176,32 @@ def test_the_card_says_how_the_weights_were_made(run: Path, footage: Footage) ->
     assert training["pairs_per_second"] > 0
     assert 0 <= training["waiting"] < 1
     assert list(training["curve"]) == ["50"]
+
+
+def test_a_teacher_is_learned_from_and_named_in_the_card(
+    footage: Footage, tmp_path: Path, teacher_file: Path, monkeypatch: Any
+) -> None:
+    pytest.importorskip("onnxruntime", reason="teachers are run by onnxruntime")
+    hints: list[float] = []
+    log = SiameseTraining.log_dict
+    monkeypatch.setattr(
+        SiameseTraining, "log_dict", lambda self, parts: (hints.append(float(parts["hint"])), log(self, parts))
+    )
+    card = train_and_save(
+        _recipe(30),
+        footage,
+        tmp_path,
+        tmp_path / "model.safetensors",
+        "train it again",
+        teacher=teacher_file,
+        accelerator="cpu",
+        precision="32-true",
+        progress=False,
+    )
+    assert np.mean(hints[-5:]) < 0.8 * np.mean(hints[:5])
+    assert card.training["teacher"]["file"] == "teacher.onnx"
+    assert card.training["teacher"]["sha256"] == hashlib.sha256(teacher_file.read_bytes()).hexdigest()
+    load_network(tmp_path / "model.safetensors")  # which has nothing of the teacher in it
 
 
 def test_each_epoch_draws_new_pairs_after_resuming_too(footage: Footage, tmp_path: Path, monkeypatch: Any) -> None:
