@@ -65,7 +65,7 @@ class Label:
 
     Attributes:
         forward: (m, 4) the way there, first box included; ends where the tracker lost the target.
-        boxes: (m, 4) means of both ways, NaN in frames that are not kept.
+        boxes: (m, 4) those of `forward` in frames that are kept, NaN in others.
         closing: overlap of the way back's end with the first box.
         reason: why the track is dropped, or empty.
     """
@@ -123,11 +123,14 @@ def label(tracker: Tracker, frames: Sequence[Image], box: Sequence[float], confi
 
 
 def judge(forward: Floats, backward: Floats, config: LabelConfig) -> Label:
-    """Keep what is consistent of (m, 4) boxes of both ways, in the order of the frames; NaN where there is none."""
+    """Keep what is consistent of (m, 4) boxes of both ways, in the order of the frames; NaN where there is none.
+
+    The labels are the forward boxes: means of both ways lie worse, as the way back starts on the errors of the first.
+    """
     shared = np.where(np.isfinite(backward).all(1), overlap(forward, np.nan_to_num(backward)), 0.0)
     agree = shared > config.agreement
-    boxes = np.where(agree[:, None], (forward + backward) / 2, np.nan)
-    boxes[0] = forward[0]  # as it was given
+    agree[0] = True  # its box was given
+    boxes = np.where(agree[:, None], forward, np.nan)
     closing = float(shared[0])
     side = np.sqrt(forward[0, 2] * forward[0, 3])
     centres = forward[agree, :2] + forward[agree, 2:] / 2
@@ -404,11 +407,10 @@ def check(
             found = label(tracker, video.frames[start : piece + length], video.boxes[start].tolist(), config)
             truth = video.boxes[start : start + len(found.forward)]
             shown = np.isfinite(truth).all(1)
-            given = np.where(found.kept[:, None], found.boxes, found.forward)
-            shared = np.where(shown, overlap(given, np.nan_to_num(truth)), 0.0)[1:]
+            shared = np.where(shown, overlap(found.forward, np.nan_to_num(truth)), 0.0)[1:]
             overlaps["kept"].append(shared[found.kept[1:]])
             overlaps["dropped"].append(shared[~found.kept[1:]])
-            overlaps["all"].append(np.where(shown, overlap(found.forward, np.nan_to_num(truth)), 0.0)[1:])
+            overlaps["all"].append(shared)
             tracks[found.reason or "kept"] += 1
     return {name: _precision(np.concatenate([*parts, np.empty(0)])) for name, parts in overlaps.items()}, dict(tracks)
 
