@@ -118,6 +118,10 @@ RECIPES = {
     "ciresinception22": _siamfc("ciresinception22"),
     "ciresnext22": _siamfc("ciresnext22"),
     "alexnet": _siamfc("alexnet"),
+    "compact_pixel": Recipe(
+        ModelCard("compact", "pixel", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
+        pairs=300_000,
+    ),
 }
 
 
@@ -156,7 +160,7 @@ class SiameseTraining(L.LightningModule):
         self.hint = Hint(channels, Teacher(teacher).channels) if teacher else None
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
-        self.loss = box_loss if recipe.card.head == "box" else logistic_loss
+        self.loss = box_loss if self.network.head.regresses_boxes else logistic_loss
 
     def on_fit_start(self) -> None:
         """Put the images where the crops are wanted; not before, as the averaging of weights copies this module."""

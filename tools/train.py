@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 # The names of learning.siamese.RECIPES, which needs torch.
-MODELS = ["compact", "ciresnet22", "ciresnet16", "ciresnet22w", "ciresinception22", "ciresnext22", "alexnet"]
+MODELS = [
+    "compact",
+    "ciresnet22",
+    "ciresnet16",
+    "ciresnet22w",
+    "ciresinception22",
+    "ciresnext22",
+    "alexnet",
+    "compact_pixel",
+]
 
 
 def positive(text: str) -> int:

@@ -40,6 +40,21 @@ def depthwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
     return out.reshape(n, c, *out.shape[2:])
 
 
+def pixelwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
+    """Each cell of the kernel is a 1×1 kernel of its own (Alpha-Refine, Yan et al. 2021, section 3.2).
+
+    Args:
+        search: (N, C, H, W) features.
+        kernel: (N, C, h, w) features, one exemplar a search region.
+
+    Returns:
+        (N, h·w, H, W) inner products, divided by √C.
+    """
+    n, c, h, w = search.shape
+    products = kernel.flatten(2).transpose(1, 2) @ search.flatten(2)
+    return products.reshape(n, -1, h, w) * c**-0.5
+
+
 class SiamFCHead(nn.Module):
     """Scaled cross-correlation: the logit of "the target's centre is here".
 
@@ -107,7 +122,34 @@ class BoxHead(nn.Module):
         Channel 0 is the logit of "the target is here", channels 1 to 4 are the distances in pixels of the search crop
         from the cell's centre to the left, top, right and bottom side of the target.
         """
-        correlation = depthwise_correlation(self.search_neck(features), kernel)
-        seen, shape = correlation.chunk(2, dim=1)
+        seen, shape = self.correlate(self.search_neck(features), kernel)
         distances = self.UNIT * self.regress(shape).float().clamp(-4.0, 3.0).exp()
         return torch.cat([self.classify(seen).float(), distances], dim=1)
+
+    def correlate(self, search: Tensor, kernel: Tensor) -> tuple[Tensor, ...]:
+        """What the two towers look at: classification's and regression's half of the correlation."""
+        return depthwise_correlation(search, kernel).chunk(2, dim=1)
+
+
+class PixelHead(BoxHead):
+    """`BoxHead` with pixel-wise correlation: what lies where in the exemplar is compared part by part.
+
+    Each tower has one more unpadded 3×3 convolution, so that a cell sees as far around it as the exemplar reaches.
+
+    Args:
+        channels: of the backbone's features.
+        width: channels of each neck and tower.
+        cells: of an exemplar's features, 5×5 for one of 127 pixels.
+    """
+
+    def __init__(self, channels: int, width: int = 64, cells: int = 25) -> None:
+        super().__init__(channels, width)
+        first = [nn.Sequential(*self._conv_bn(cells, width, 3), nn.ReLU(inplace=True)) for _ in range(2)]
+        self.classify, self.regress = (
+            nn.Sequential(*entry, *tower) for entry, tower in zip(first, (self.classify, self.regress), strict=True)
+        )
+
+    def correlate(self, search: Tensor, kernel: Tensor) -> tuple[Tensor, ...]:
+        """As in `BoxHead`; (N, cells, H, W) each."""
+        halves = zip(search.chunk(2, dim=1), kernel.chunk(2, dim=1), strict=True)
+        return tuple(pixelwise_correlation(*half) for half in halves)

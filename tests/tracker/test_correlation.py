@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tracker.correlation import BoxHead, SiamFCHead, cross_correlation, depthwise_correlation
+from tracker.correlation import (
+    BoxHead,
+    PixelHead,
+    SiamFCHead,
+    cross_correlation,
+    depthwise_correlation,
+    pixelwise_correlation,
+)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -37,20 +44,36 @@ def test_correlations_are_the_plain_loop(kernel_size):
     torch.testing.assert_close(cross_correlation(search, kernel), expected.sum(1, keepdim=True))
 
 
-@pytest.mark.parametrize("correlate", [cross_correlation, depthwise_correlation])
+def test_pixelwise_correlation_is_the_plain_loop():
+    search, kernel = random(2, 3, 4, 5), random(2, 3, 2, 3, seed=1)
+    found = pixelwise_correlation(search, kernel)
+    assert found.shape == (2, 6, 4, 5)
+    for pair in range(2):
+        for cell in range(6):
+            for row in range(4):
+                for column in range(5):
+                    part = kernel[pair, :, cell // 3, cell % 3]
+                    expected = sum(search[pair, c, row, column] * part[c] for c in range(3)) / math.sqrt(3)
+                    torch.testing.assert_close(found[pair, cell, row, column], expected)
+
+
+CORRELATIONS = [cross_correlation, depthwise_correlation, pixelwise_correlation]
+
+
+@pytest.mark.parametrize("correlate", CORRELATIONS)
 def test_correlations_of_a_batch_are_those_of_its_pairs(correlate):
     search, kernel = random(3, 4, 9, 8), random(3, 4, 3, 3, seed=1)
     singles = torch.cat([correlate(search[i : i + 1], kernel[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(correlate(search, kernel), singles)
 
 
-@pytest.mark.parametrize("correlate", [cross_correlation, depthwise_correlation])
+@pytest.mark.parametrize("correlate", CORRELATIONS)
 def test_correlations_have_the_right_gradients(correlate):
     search, kernel = random(2, 2, 4, 5).requires_grad_(), random(2, 2, 2, 3, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(correlate, (search, kernel))
 
 
-@pytest.mark.parametrize("correlate", [cross_correlation, depthwise_correlation])
+@pytest.mark.parametrize("correlate", CORRELATIONS)
 def test_correlations_take_images_stored_pixel_by_pixel(correlate):
     search, kernel = random(2, 4, 9, 8), random(2, 4, 3, 3, seed=1)
     stored = search.contiguous(memory_format=torch.channels_last)
@@ -73,6 +96,19 @@ def test_the_box_head_says_logit_and_distances():
     assert (distances <= 32 * math.exp(3) + 1e-3).all()
 
 
+def test_the_pixel_head_says_logit_and_distances_of_two_cells_more():
+    torch.manual_seed(0)
+    head = PixelHead(8, width=4).eval().double()
+    search, kernel = random(2, 8, 12, 14), head.template(random(2, 8, 5, 5, seed=1))
+    response = head.search(search, kernel)
+    assert response.shape == (2, 5, 8, 10)  # 12 cells less the four that the towers' two 3×3 take
+    assert (response[:, 1:] > 0).all()
+    moved = head.search(search[..., 1:, 2:], kernel)
+    torch.testing.assert_close(moved, response[..., 1:, 2:])  # nothing is padded
+    other = head.template(random(2, 8, 5, 5, seed=2).double())
+    assert (head.search(search, other)[:, 0] - response[:, 0]).abs().max() > 1e-4  # it compares
+
+
 def test_the_box_head_s_distances_stay_in_the_region_whatever_it_is_shown():
     head = BoxHead(8, width=4).eval()
     with torch.no_grad():
@@ -83,7 +119,7 @@ def test_the_box_head_s_distances_stay_in_the_region_whatever_it_is_shown():
     assert response[:, 1:].max() < 1000
 
 
-@pytest.mark.parametrize("head_type", [SiamFCHead, BoxHead])
+@pytest.mark.parametrize("head_type", [SiamFCHead, BoxHead, PixelHead])
 def test_heads_answer_pair_by_pair(head_type):
     torch.manual_seed(0)
     head = head_type(6).eval().double()
@@ -95,7 +131,7 @@ def test_heads_answer_pair_by_pair(head_type):
         torch.testing.assert_close(together[i : i + 1], alone)
 
 
-@pytest.mark.parametrize("head_type", [SiamFCHead, BoxHead])
+@pytest.mark.parametrize("head_type", [SiamFCHead, BoxHead, PixelHead])
 def test_all_parameters_of_a_head_learn(head_type):
     torch.manual_seed(0)
     head = head_type(6).train()

@@ -319,3 +319,16 @@ def test_a_precision_that_is_none_is_refused(weights: dict[str, Path], tmp_path:
     (tmp_path / "card.json").write_text(json.dumps(card | {"precision": "fp7"}))
     with pytest.raises(WeightsError, match="fp32, bf16"):
         ModelCard.read(tmp_path / "card.json")
+
+
+@torch.no_grad()
+def test_the_pixel_head_s_network_is_one_of_boxes() -> None:
+    torch.manual_seed(0)
+    network = SiameseNetwork(ModelCard("compact", "pixel")).eval()
+    assert network.head.regresses_boxes
+    exemplar, search = crops(1, 127), crops(1, 255, seed=1)
+    response = network(exemplar, search)
+    assert response.shape == (1, 5, 17, 17)
+    fused = network.fused()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+    torch.testing.assert_close(fused(exemplar, search), response, rtol=1e-3, atol=1e-3 * spread(response[:, :1]))
