@@ -12,7 +12,7 @@ README = HERE / "README.md"
 PACKAGES = ("backbones", "tracker", "learning", "benchmarks", "weights")
 INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 
-ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19"]
+ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19", "torch>=2.6"]  # whose exporter takes free batches
 BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8"]  # got10k imports six without declaring it
 RAY = ["ray>=2.40"]  # 80 MB to fetch, 240 MB on disk
 # Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy; a teacher to learn from is an ONNX file
@@ -40,7 +40,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=INCLUDE),
-    package_data={name: ["py.typed"] for name in PACKAGES[:-1]} | {"weights": ["*.safetensors", "*.json"]},
+    package_data={name: ["py.typed"] for name in PACKAGES[:-1]} | {"weights": ["*.safetensors", "*.json", "*.onnx"]},
     install_requires=[
         "torch>=2.4",
         "numpy>=1.26",
@@ -52,7 +52,7 @@ setup(
     ],
     extras_require={
         "onnx": ONNX,
-        "openvino": ["openvino>=2024.4", "nncf>=2.13"],
+        "openvino": ["openvino>=2024.4", *ONNX],  # it runs what onnxruntime's quantiser makes
         "tensorrt": ["tensorrt>=10.0", *ONNX],  # needs its vendor's index; see the README
         "benchmarks": BENCHMARKS,
         "ray": RAY,

@@ -45,7 +45,9 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel: list[str]) -> None:
 
 def test_wheel_holds_every_module_type_marker_and_trained_weight(wheel: list[str]) -> None:
     listed = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = {name for name in listed.stdout.split() if name.endswith((".py", "py.typed", ".safetensors", ".json"))}
+    wanted = {
+        name for name in listed.stdout.split() if name.endswith((".py", "py.typed", ".safetensors", ".json", ".onnx"))
+    }
     assert wanted
     assert wanted <= set(wheel)
 
