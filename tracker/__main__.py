@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tracker.viewers import Viewer
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
-RUNTIMES = ("auto", "torch")
+RUNTIMES = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv")
 TABLE_SUFFIXES = (".csv", ".jsonl", ".txt")
 

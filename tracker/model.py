@@ -45,7 +45,7 @@ class Model:
             network = load_network(self._source)
             if network.card.sha256 != self.card.sha256:
                 raise WeightsError(f"{self._source}: the weights have changed since this tracker was made")
-            self._runtime = open_runtime(network, *self._options)
+            self._runtime = open_runtime(network, *self._options, find_weights(self._source))
         return self._runtime
 
     def __getstate__(self) -> dict[str, Any]:

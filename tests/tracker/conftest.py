@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tracker.network import ModelCard
+from tracker.network import ModelCard, SiameseNetwork
 from tracker.result import Box
 from tracker.runtimes import Array, Runtime
+from tracker.runtimes.files import GraphFiles
 
 GROUND, BRIGHT = 40.0, 220.0
 CELLS = 17
@@ -102,3 +103,28 @@ def seeing(request: pytest.FixtureRequest) -> FakeModel:
 def fake_model() -> type[FakeModel]:
     """`FakeModel(card, runtime)`, for a runtime of the test's own."""
     return FakeModel
+
+
+@pytest.fixture(scope="session")
+def exported(networks: dict[str, SiameseNetwork], tmp_path_factory: pytest.TempPathFactory) -> dict[str, GraphFiles]:
+    """The untrained networks' graphs in fp32, by backbone."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from tracker.runtimes.export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    return {name: export(networks[name], folder, name)[0] for name in ("compact", "ciresnet22")}
+
+
+@pytest.fixture(scope="session")
+def quantised(networks: dict[str, SiameseNetwork], tmp_path_factory: pytest.TempPathFactory) -> GraphFiles:
+    """The untrained compact network's graphs in int8, calibrated on four pairs of textures."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from tracker.runtimes.parity import textures
+    from tracker.runtimes.quantise import quantise
+
+    network = networks["compact"]
+    return quantise(network, tmp_path_factory.mktemp("int8"), "compact", textures(network.card, 4))[0]

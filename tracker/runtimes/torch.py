@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from tracker.network import SiameseNetwork
-from tracker.runtimes import Array
+from tracker.runtimes import Array, one_kernel_a_crop
 
 
 class TorchRuntime:
@@ -22,6 +22,7 @@ class TorchRuntime:
         network: the model; it is copied.
         device: "auto" or a torch device.
         threads: CPU threads, set for the whole process; `None` leaves them alone.
+        precision: of the backbone, "fp32" or "bf16" instead of what the card says.
 
     Raises:
         ValueError: the device is not there.
@@ -29,7 +30,9 @@ class TorchRuntime:
 
     name = "torch"
 
-    def __init__(self, network: SiameseNetwork, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, network: SiameseNetwork, device: str = "auto", threads: int | None = None, precision: str = ""
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         if device == "auto":
@@ -37,7 +40,9 @@ class TorchRuntime:
         try:
             self.device = torch.device(device)
             self.network = network.fused().to(self.device)
-            if network.card.precision == "bf16" and self.device.type == "cpu" and has_bf16():
+            half = network.card.precision == "bf16" and self.device.type == "cpu" and has_bf16()
+            self.precision = precision or ("bf16" if half else "fp32")
+            if self.precision == "bf16":
                 self.network.backbone.to(torch.bfloat16)
         except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
             raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
@@ -50,9 +55,7 @@ class TorchRuntime:
     @torch.inference_mode()
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
-        kernel = torch.from_numpy(kernels).to(self.device)
-        if len(crops) != len(kernels):
-            kernel = kernel.repeat_interleave(len(crops) // len(kernels), 0)
+        kernel = torch.from_numpy(one_kernel_a_crop(kernels, len(crops))).to(self.device)
         features = self._features(crops)
         response = self.network.head.search(features, kernel)
         return response.cpu().numpy(), features.cpu().numpy()

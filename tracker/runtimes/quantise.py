@@ -1,0 +1,196 @@
+"""int8 files: static quantisation of the exported graphs (Jacob et al., CVPR 2018), calibrated on crops.
+
+Convolutions and what lies between them compute in eight bits, with a scale for each output channel of the weights and
+one for each tensor; the scales stand in the file as QuantizeLinear and DequantizeLinear nodes, from which each runtime
+takes its own integer kernels. What follows the correlation is small, and its errors are the tracker's: correlation and
+the layers of few weights, among them the last ones, stay in fp32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.network import ModelCard, SiameseNetwork
+from tracker.runtimes import Array, Runtime, RuntimeMissing
+from tracker.runtimes.export import describe, quiet, reference, save, staged, to_onnx
+from tracker.runtimes.files import GRAPHS, GraphFiles, identity_of
+from tracker.runtimes.parity import Crops, Parity, compare
+
+if TYPE_CHECKING:
+    import onnx
+
+LEAST_WEIGHTS = 4096  # of a layer behind the features; below, fp32 costs next to nothing
+QUANTISED = ("Conv", "Relu", "Add", "MaxPool", "Slice", "Concat", "AveragePool")
+
+
+def quantise(
+    network: SiameseNetwork, folder: Path, name: str, pairs: tuple[Crops, Crops], symmetric: bool = False
+) -> tuple[GraphFiles, Parity]:
+    """Write both graphs in int8.
+
+    Args:
+        network: the model.
+        folder: where; it is made. Files of other weights of that name and precision are removed.
+        name: of the model, for the files' names.
+        pairs: (N, 127, 127, 3) exemplars and (N, 255, 255, 3) search crops, as a tracker sees them.
+        symmetric: activations around zero, which is what TensorRT takes; otherwise unsigned ones, for CPUs.
+
+    Returns:
+        The files, and how far they are from torch on the pairs.
+
+    Raises:
+        RuntimeMissing: onnx, onnxscript or onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise RuntimeMissing("quantising needs onnxruntime: pip install onnx onnxscript onnxruntime") from error
+    from tracker.runtimes.onnxruntime import OnnxRuntime
+
+    precision = "int8-symmetric" if symmetric else "int8"
+    exact, identity = reference(network), identity_of(network)
+    models = {graph: quantised_graph(network, graph, exact, pairs, symmetric) for graph in GRAPHS}
+    with staged(folder, name, identity, precision) as files:
+        save(models, files)
+        parity = compare(exact, OnnxRuntime(files, "cpu"), *pairs)
+        for graph, model in models.items():
+            describe(model, graph, precision, network.card, dataclasses.asdict(parity))
+        save(models, files)
+    for stale in set(folder.glob(f"{name}.*.{precision}.*.onnx")) - set(folder.glob(f"{name}.{identity}.*")):
+        stale.unlink()
+    return GraphFiles.named(folder, name, identity, precision), parity
+
+
+def quantised_graph(
+    network: SiameseNetwork, graph: str, exact: Runtime, pairs: tuple[Crops, Crops], symmetric: bool
+) -> onnx.ModelProto:
+    """One graph in int8."""
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    model = to_onnx(network, graph)
+    centre_pixels(model, network.card)
+    kind = QuantType.QInt8 if symmetric else QuantType.QUInt8
+    with tempfile.TemporaryDirectory() as folder, quiet("root"):
+        path = Path(folder) / "quantised.onnx"
+        quantize_static(
+            onnx.shape_inference.infer_shapes(model),
+            path,
+            _Reader(_inputs(graph, exact, pairs)),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            reduce_range=not symmetric,  # without VNNI, two products are added in 16 bits, which full weights overflow
+            activation_type=kind,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=nodes_to_quantise(model),
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"ActivationSymmetric": symmetric},
+        )
+        quantised = onnx.load(path)
+    del quantised.graph.value_info[:]  # of the graph before
+    if not symmetric:
+        pixels_are_quantised(quantised, network.card)
+    onnx.checker.check_model(quantised, full_check=True)
+    return quantised
+
+
+def centre_pixels(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Subtract the card's mean from the pixels again and add its share to the first convolution's bias.
+
+    In fp32 the mean is folded into that bias. In eight bits an error of a weight would be multiplied by the mean.
+    """
+    from onnx import helper, numpy_helper
+
+    offset = _offset(card)
+    transpose = next(node for node in model.graph.node if node.op_type == "Transpose")
+    conv = next(node for node in model.graph.node if transpose.output[0] in node.input)
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    weight, bias = (numpy_helper.to_array(values[name]) for name in conv.input[1:3])
+    shifted = bias + offset * weight.sum((1, 2, 3))
+    values[conv.input[2]].CopyFrom(numpy_helper.from_array(shifted.astype(np.float32), conv.input[2]))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(offset), "offset"))
+    place = list(model.graph.node).index(conv)
+    model.graph.node.insert(place, helper.make_node("Sub", [transpose.output[0], "offset"], ["centred"], "centre"))
+    conv.input[0] = "centred"
+
+
+def pixels_are_quantised(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Take the pixels for what they are, eight bits with a zero point, instead of converting them forth and back.
+
+    Cast → Transpose → Sub → QuantizeLinear → DequantizeLinear becomes Transpose → DequantizeLinear.
+    """
+    from onnx import numpy_helper
+
+    nodes = model.graph.node
+    by_input = {name: node for node in nodes for name in node.input}
+    cast = by_input["crops"]
+    transpose = by_input[cast.output[0]]
+    centre = by_input[transpose.output[0]]
+    quantize = by_input[centre.output[0]]
+    dequantize = by_input[quantize.output[0]]
+    kinds = [node.op_type for node in (cast, transpose, centre, quantize, dequantize)]
+    assert kinds == ["Cast", "Transpose", "Sub", "QuantizeLinear", "DequantizeLinear"], kinds
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.float32(1), "pixel_scale"),
+            numpy_helper.from_array(np.uint8(_offset(card)), "pixel_zero"),
+        ]
+    )
+    transpose.input[0] = "crops"
+    dequantize.input[:] = [transpose.output[0], "pixel_scale", "pixel_zero"]
+    for node in (cast, centre, quantize):
+        nodes.remove(node)
+    used = {name for node in nodes for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
+
+
+def _offset(card: ModelCard) -> int:
+    return round(min(max(card.mean, 0.0), 255.0))
+
+
+def nodes_to_quantise(model: onnx.ModelProto) -> list[str]:
+    """Everything that the features depend on, and each convolution behind them that has enough weights."""
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    wanted = [output.name for output in model.graph.output][-1:]  # "features", or "kernels" of the template
+    names: list[str] = []
+    while wanted:
+        node = makers.pop(wanted.pop(), None)
+        if node is None:
+            continue
+        wanted.extend(node.input)
+        if node.op_type in QUANTISED:
+            names.append(node.name)
+    behind = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in names]
+    behind = [node for node in behind if sizes.get(node.input[1], 0) >= LEAST_WEIGHTS]
+    made = {output for node in behind for output in node.output}  # a scale is chosen after rectification, not before
+    behind += [node for node in model.graph.node if node.op_type == "Relu" and node.input[0] in made]
+    return names + [node.name for node in behind]
+
+
+class _Reader:
+    """What onnxruntime calls a calibration data reader."""
+
+    def __init__(self, inputs: Iterator[dict[str, NDArray[Any]]]) -> None:
+        self._inputs = inputs
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next(self._inputs, None)
+
+
+def _inputs(graph: str, exact: Runtime, pairs: tuple[Crops, Crops]) -> Iterator[dict[str, NDArray[Any]]]:
+    for exemplar, search in zip(*pairs, strict=True):
+        if graph == "template":
+            yield {"crops": exemplar[None]}
+        else:
+            kernels: Array = exact.template(exemplar[None])
+            yield {"crops": search[None], "kernels": kernels}
