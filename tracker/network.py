@@ -201,7 +201,8 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
     Args:
         network: what to save.
         path: where; parent folders are made.
-        half: store fp16 (loaded back as fp32).
+        half: store kernels as fp16 (loaded back as fp32); what has one dimension stays: it is small, and the variances of
+            sums of products may be larger than fp16 can hold.
         card: entries of the card to replace.
 
     Returns:
@@ -217,7 +218,7 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
         raise ValueError(f"{path}: a weights file must end in .safetensors, or it could not be loaded by its path")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if half:
-        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f"{path}: not finite{' in fp16' * half}, so not saved: {', '.join(broken)}")
     written = dataclasses.replace(network.card, **card, sha256=tensor_hash(tensors))
