@@ -66,6 +66,11 @@ class Confidence:
                 self.state = TrackState.UNCERTAIN
         return self.score, self.state
 
+    def trust(self, score: float) -> tuple[float, TrackState]:
+        """The target was found elsewhere, by somebody who made sure of it: it is TRACKING, with this score."""
+        self.score, self.state, self.hopeless = score, TrackState.TRACKING, 0
+        return self.score, self.state
+
 
 def probability(decoded: Decoded, config: ConfidenceConfig) -> float:
     """Probability in [0, 1] that the decoded box overlaps the target by more than one half; 0 if not finite."""

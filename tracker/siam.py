@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.box import validate_box
-from tracker.confidence import Confidence, ConfidenceConfig
+from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.crop import centre_of, crop, exemplar_side, mean_colour
 from tracker.decode import DecodeConfig, Decoded, decode_boxes, decode_pyramid, pyramid
 from tracker.exclusive import Exclusive
@@ -28,6 +28,7 @@ from tracker.frame import to_bgr8
 from tracker.model import Model
 from tracker.network import ModelCard, available
 from tracker.online import CorrelationFilter, OnlineConfig
+from tracker.redetection import Redetection, RedetectionConfig, Sighting, hills, tiles, zoom_for
 from tracker.result import Box, TrackResult, TrackState
 
 Image = NDArray[np.uint8]
@@ -44,10 +45,9 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "patience": (1, 10**9),
     "memory": (0.0, 1.0),
     "smallest": (1.0, 1e6),
-    "template_rate": (0.0, 1.0),
-    "template_share": (0.0, 1.0),
-    "template_score": (0.0, 1.0),
-    "template_interval": (1, 10**9),
+    "redetect_every": (0, 10**9),
+    "redetect_score": (0.0, 1.0),
+    "redetect_looks": (1, 10**9),
     "online_share": (0.0, 1.0),
     "online_rate": (0.0, 1.0),
     "online_spread": (0.0, 10.0),
@@ -56,22 +56,14 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
 
 
 @dataclass(frozen=True)
-class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig):
+class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionConfig):
     """All that can be set on a tracker; a model's card overrides the defaults, keywords override the card.
 
     Attributes:
         smallest: no side of a box is estimated below this many pixels (or the first box's, where that is smaller).
-        template_rate: weight of each new look at the target in the kernel's running mean; 0 keeps the first look.
-        template_share: share of that running mean in the kernel that searches; the rest is the first look's.
-        template_score: score from which a look is trusted for the running mean.
-        template_interval: frames between two looks.
     """
 
     smallest: float = 6.0
-    template_rate: float = 0.0
-    template_share: float = 0.5
-    template_score: float = 0.7
-    template_interval: int = 5
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
@@ -114,24 +106,22 @@ class Target:
         size: (w, h) in image pixels.
         first_size: (w, h) at `init`.
         border: colour beyond the first frame's border.
-        kernel: (1, K, k, k) what the search compares with.
-        first_kernel: (1, K, k, k) of the exemplar.
-        mean_kernel: (1, K, k, k) running mean of later looks.
+        trusted_size: (w, h) when it was TRACKING last.
+        kernel: (1, K, k, k) of the exemplar.
         confidence: the state machine.
         filter: what is learned of target and background in this video; `None` if the configuration asks for none.
-        age: frames since `init`.
+        redetection: the search over the whole frame; `None` if the configuration asks for none.
     """
 
     centre: tuple[float, float]
     size: tuple[float, float]
     first_size: tuple[float, float]
     border: tuple[float, ...]
+    trusted_size: tuple[float, float]
     kernel: NDArray[np.float32]
-    first_kernel: NDArray[np.float32]
-    mean_kernel: NDArray[np.float32]
     confidence: Confidence
     filter: CorrelationFilter | None = None
-    age: int = 0
+    redetection: Redetection | None = None
 
     @property
     def box(self) -> Box:
@@ -221,10 +211,12 @@ class SiamTracker:
             size = min(max(valid[2], SIDES[0]), SIDES[1]), min(max(valid[3], SIDES[0]), SIDES[1])
             kernel = self._look(image, centre, size, border)
             confidence = Confidence(self.config)
-            self.target = Target(centre, size, size, border, kernel, kernel, kernel, confidence)
+            self.target = Target(centre, size, size, border, size, kernel, confidence)
             if self.config.online_share:
                 self.target.filter = self._first_filter(self.target, image)
-                self._learn(self.target, (0.0, 0.0), self._crop_size(self.target))
+                self._learn(self.target, (0.0, 0.0), self._crop_size(size))
+            if self.config.redetect_every:
+                self.target.redetection = self._first_redetection(self.target, image)
             return TrackResult(valid, 1.0, TrackState.TRACKING, time.perf_counter() - since, timestamp)
 
     def update(self, frame: Any, timestamp: float | None = None) -> TrackResult:
@@ -256,14 +248,8 @@ class SiamTracker:
 
     def search_crops(self, image: Image) -> NDArray[np.uint8]:
         """(S, 255, 255, 3) search regions around the last place, one a scale; the first half of `update`."""
-        target, card = self._tracked(), self.model.card
-        side = exemplar_side(*target.size) * card.search_size / card.exemplar_size
-        return np.stack(
-            [
-                crop(image, target.centre, side * factor, card.search_size, target.border)
-                for factor in pyramid(self.config)
-            ]
-        )
+        target = self._tracked()
+        return self._regions(image, target.centre, target.size, target.border)
 
     def take(
         self,
@@ -282,27 +268,51 @@ class SiamTracker:
             since: `time.perf_counter()` at which work on this frame began.
             timestamp: seconds; handed through.
         """
-        target, card, config = self._tracked(), self.model.card, self.config
-        step = exemplar_side(*target.size) / card.exemplar_size  # image pixels in a crop pixel
-        size = self._crop_size(target)
-        middle = features[len(features) // 2]  # the search region at scale 1
-        answer = target.filter.respond(middle, response.shape[-1]) if target.filter else None
-        decode = decode_boxes if card.head == "box" else decode_pyramid
-        decoded = decode(response, size, card.stride, config, answer, config.online_share)
+        target = self._tracked()
+        decoded = self._decode(target, response, features, target.size)
+        before = target.confidence.state
         score, state = target.confidence.judge(decoded)
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
-            self._move(target, decoded, step, image)
+            target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         if state is TrackState.TRACKING and decoded.finite:
+            target.trusted_size = target.size
             self._learn(target, decoded.shift, decoded.size)
-        target.age += 1
-        if config.template_rate and target.age % config.template_interval == 0 and score >= config.template_score:
-            self._refresh(target, image)
+        if state is TrackState.LOST and (redetection := target.redetection) is not None:
+            if before is not TrackState.LOST:
+                redetection.start()
+            if found := self._redetect(target, redetection, image, response.shape[-1]):
+                target.centre, target.size = found.centre, found.size
+                score, state = target.confidence.trust(found.score)
         return TrackResult(target.box, score, state, time.perf_counter() - since, timestamp)
 
-    def _crop_size(self, target: Target) -> tuple[float, float]:
-        """(w, h) of the target in pixels of the crops around it."""
-        step = exemplar_side(*target.size) / self.model.card.exemplar_size
-        return target.size[0] / step, target.size[1] / step
+    def _decode(
+        self,
+        target: Target,
+        response: NDArray[np.float32],
+        features: NDArray[np.float32],
+        size: tuple[float, float],
+    ) -> Decoded:
+        """What the response to search regions around a target of `size` says."""
+        middle = features[len(features) // 2]  # the search region at scale 1
+        answer = target.filter.respond(middle, response.shape[-1]) if target.filter else None
+        decode = decode_boxes if self.model.card.head == "box" else decode_pyramid
+        config = self.config
+        return decode(response, self._crop_size(size), self.model.card.stride, config, answer, config.online_share)
+
+    def _regions(
+        self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]
+    ) -> NDArray[np.uint8]:
+        """(S, 255, 255, 3) search regions around a place, one a scale."""
+        card = self.model.card
+        side = exemplar_side(*size) * card.search_size / card.exemplar_size
+        return np.stack(
+            [crop(image, centre, side * factor, card.search_size, border) for factor in pyramid(self.config)]
+        )
+
+    def _crop_size(self, size: tuple[float, float]) -> tuple[float, float]:
+        """(w, h) in image pixels → in pixels of the crops around it."""
+        step = exemplar_side(*size) / self.model.card.exemplar_size
+        return size[0] / step, size[1] / step
 
     def _learn(self, target: Target, shift: tuple[float, float], size: tuple[float, float]) -> None:
         """Let the filter take in the search region that it saw last; `shift` and `size` in pixels of the crop."""
@@ -317,15 +327,53 @@ class SiamTracker:
         first.respond(features[len(features) // 2], 1)
         return first
 
-    def _move(self, target: Target, decoded: Decoded, step: float, image: Image) -> None:
-        """Put the decoded place and size, clipped to what makes sense in the image, into the target's state."""
+    def _moved(
+        self,
+        target: Target,
+        centre: tuple[float, float],
+        size: tuple[float, float],
+        decoded: Decoded,
+        image: Image,
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The decoded centre and size, clipped to what makes sense in the image, from those that were looked around."""
         height, width = image.shape[:2]
-        x = min(max(target.centre[0] + decoded.shift[0] * step, 0.0), float(width))
-        y = min(max(target.centre[1] + decoded.shift[1] * step, 0.0), float(height))
+        step = exemplar_side(*size) / self.model.card.exemplar_size  # image pixels in a crop pixel
+        x = min(max(centre[0] + decoded.shift[0] * step, 0.0), float(width))
+        y = min(max(centre[1] + decoded.shift[1] * step, 0.0), float(height))
         low = [min(self.config.smallest, side) for side in target.first_size]
         w = min(max(decoded.size[0] * step, low[0]), max(float(width), target.first_size[0]))
         h = min(max(decoded.size[1] * step, low[1]), max(float(height), target.first_size[1]))
-        target.centre, target.size = (x, y), (w, h)
+        return (x, y), (w, h)
+
+    def _first_redetection(self, target: Target, image: Image) -> Redetection:
+        """A search over the whole frame that knows the exemplar."""
+        card = self.model.card
+        reach = (card.search_size - card.exemplar_size) / card.exemplar_size
+        zoom = zoom_for((image.shape[1], image.shape[0]), target.size, reach)
+        exemplar = crop(image, target.centre, exemplar_side(*target.size) * zoom, card.exemplar_size, target.border)
+        return Redetection(self.config, self.model.runtime.template(exemplar[None]), zoom)
+
+    def _redetect(self, target: Target, redetection: Redetection, image: Image, cells: int) -> Sighting | None:
+        """Look for a lost target over the whole frame; `cells` is the side of a response."""
+        card, search = self.model.card, self.model.runtime.search
+        # image pixels in a pixel of a coarse region
+        step = exemplar_side(*target.trusted_size) / card.exemplar_size * redetection.zoom
+
+        def cover() -> list[tuple[float, float]]:
+            return tiles((image.shape[1], image.shape[0]), cells * card.stride * step, target.centre)
+
+        def scan(centre: tuple[float, float]) -> list[tuple[float, tuple[float, float]]]:
+            region = crop(image, centre, card.search_size * step, card.search_size, target.border)
+            return hills(search(region[None], redetection.kernel)[0][0], centre, step, card.stride)
+
+        def sight(centre: tuple[float, float], size: tuple[float, float]) -> Sighting:
+            regions = self._regions(image, centre, size, target.border)
+            decoded = self._decode(target, *search(regions, target.kernel), size)
+            if decoded.finite:
+                centre, size = self._moved(target, centre, size, decoded, image)
+            return Sighting(centre, size, probability(decoded, self.config))
+
+        return redetection.look(target.trusted_size, cover, scan, sight)
 
     def _look(
         self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]
@@ -334,13 +382,6 @@ class SiamTracker:
         card = self.model.card
         exemplar = crop(image, centre, exemplar_side(*size), card.exemplar_size, border)
         return self.model.runtime.template(exemplar[None])
-
-    def _refresh(self, target: Target, image: Image) -> None:
-        """Let a trusted look at the target into the kernel."""
-        rate, share = self.config.template_rate, self.config.template_share
-        look = self._look(image, target.centre, target.size, target.border)
-        target.mean_kernel = (1 - rate) * target.mean_kernel + rate * look
-        target.kernel = (1 - share) * target.first_kernel + share * target.mean_kernel
 
     def _tracked(self) -> Target:
         if self.target is None:

@@ -423,42 +423,17 @@ def test_a_response_that_is_not_finite_is_no_evidence(fake_model, value):
     assert result.state is TrackState.TRACKING
 
 
-# ---------------------------------------------------------------- the running mean of looks
+# ---------------------------------------------------------------- the exemplar
 
 
-def test_the_first_look_is_kept_unless_asked_otherwise(fake_model):
+def test_the_first_look_is_kept(fake_model):
     runtime = ConstantRuntime(constant_response(9.0))
     tracker = SiamTracker(fake_model(ModelCard("compact", "box"), runtime))
     tracker.init(noise_frame(), BOX)
+    looks = runtime.looks
     for _ in range(20):
         tracker.update(noise_frame())
-    assert runtime.looks == 1
-    assert set(runtime.searched) == {1.0}
-
-
-def test_trusted_looks_enter_the_kernel_by_a_running_mean(fake_model):
-    runtime = ConstantRuntime(constant_response(9.0))
-    config = {"template_rate": 0.25, "template_share": 0.4, "template_interval": 3, "template_score": 0.9}
-    tracker = SiamTracker(fake_model(ModelCard("compact", "box"), runtime), **config)
-    tracker.init(noise_frame(), BOX)
-    for _ in range(10):
-        tracker.update(noise_frame())
-    expected, mean, kernel = [], 1.0, 1.0
-    for frame in range(1, 11):
-        expected.append(kernel)
-        if frame % 3 == 0:
-            mean = 0.75 * mean + 0.25 * (1 + frame // 3)  # the looks are 2, 3, 4
-            kernel = 0.6 * 1.0 + 0.4 * mean
-    assert runtime.searched == pytest.approx(expected)
-
-
-def test_doubtful_looks_stay_out_of_the_kernel(fake_model):
-    runtime = ConstantRuntime(constant_response(0.5))  # probability 0.62
-    config = {"template_rate": 0.25, "template_interval": 1, "template_score": 0.9, "memory": 0.0}
-    tracker = SiamTracker(fake_model(ModelCard("compact", "box"), runtime), **config)
-    tracker.init(noise_frame(), BOX)
-    for _ in range(5):
-        tracker.update(noise_frame())
+    assert runtime.looks == looks
     assert set(runtime.searched) == {1.0}
 
 
@@ -584,7 +559,7 @@ def test_an_unknown_key_is_refused(weights, config):
         ("box", {"scale_rate": -0.1}),
         ("box", {"scale_rate": math.nan}),
         ("box", {"smallest": 0}),
-        ("box", {"template_interval": 0}),
+        ("box", {"redetect_looks": 0}),
         ("box", {"patience": None}),
         ("box", {"weights": (1, 2, 3)}),
         ("box", {"weights": (1, 2, 3, math.inf)}),
