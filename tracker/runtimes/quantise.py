@@ -3,7 +3,8 @@
 Convolutions and what lies between them compute in eight bits, with a scale for each output channel of the weights and
 one for each tensor; the scales stand in the file as QuantizeLinear and DequantizeLinear nodes, from which each runtime
 takes its own integer kernels. What follows the correlation is small, and its errors are the tracker's: correlation and
-the layers of few weights, among them the last ones, stay in fp32.
+the layers of few weights, among them the last ones, stay in fp32. So does ``template``, which runs once a target and
+whose errors would stay as long; its weights are only stored in fp16.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from tracker.network import ModelCard, SiameseNetwork
 from tracker.runtimes import Array, Runtime, RuntimeMissing
 from tracker.runtimes.export import describe, quiet, reference, save, staged, to_onnx
-from tracker.runtimes.files import GRAPHS, GraphFiles, identity_of
+from tracker.runtimes.files import GraphFiles, identity_of
 from tracker.runtimes.parity import Crops, Parity, compare
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def quantise(
 
     precision = "int8-symmetric" if symmetric else "int8"
     exact, identity = reference(network), identity_of(network)
-    models = {graph: quantised_graph(network, graph, exact, pairs, symmetric) for graph in GRAPHS}
+    models = {"template": to_onnx(network, "template"), "search": quantised_search(network, exact, pairs, symmetric)}
+    store_half(models["template"])
     with staged(folder, name, identity, precision) as files:
         save(models, files)
         parity = compare(exact, OnnxRuntime(files, "cpu"), *pairs)
@@ -68,14 +70,14 @@ def quantise(
     return GraphFiles.named(folder, name, identity, precision), parity
 
 
-def quantised_graph(
-    network: SiameseNetwork, graph: str, exact: Runtime, pairs: tuple[Crops, Crops], symmetric: bool
+def quantised_search(
+    network: SiameseNetwork, exact: Runtime, pairs: tuple[Crops, Crops], symmetric: bool
 ) -> onnx.ModelProto:
-    """One graph in int8."""
+    """``search`` in int8; `exact` gives it the kernels."""
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    model = to_onnx(network, graph)
+    model = to_onnx(network, "search")
     centre_pixels(model, network.card)
     kind = QuantType.QInt8 if symmetric else QuantType.QUInt8
     with tempfile.TemporaryDirectory() as folder, quiet("root"):
@@ -83,7 +85,7 @@ def quantised_graph(
         quantize_static(
             onnx.shape_inference.infer_shapes(model),
             path,
-            _Reader(_inputs(graph, exact, pairs)),
+            _Reader(_inputs(exact, pairs)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTISED),
             per_channel=True,
@@ -157,11 +159,26 @@ def _offset(card: ModelCard) -> int:
     return round(min(max(card.mean, 0.0), 255.0))
 
 
+def store_half(model: onnx.ModelProto) -> None:
+    """Store large fp32 constants in fp16, converted back when the file is opened: half the size, the same speed."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= LEAST_WEIGHTS:
+            name, values = tensor.name, numpy_helper.to_array(tensor)
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], f"{name}_cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
 def nodes_to_quantise(model: onnx.ModelProto) -> list[str]:
     """Everything that the features depend on, and each convolution behind them that has enough weights."""
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
-    wanted = [output.name for output in model.graph.output][-1:]  # "features", or "kernels" of the template
+    wanted = ["features"]
     names: list[str] = []
     while wanted:
         node = makers.pop(wanted.pop(), None)
@@ -187,10 +204,7 @@ class _Reader:
         return next(self._inputs, None)
 
 
-def _inputs(graph: str, exact: Runtime, pairs: tuple[Crops, Crops]) -> Iterator[dict[str, NDArray[Any]]]:
+def _inputs(exact: Runtime, pairs: tuple[Crops, Crops]) -> Iterator[dict[str, NDArray[Any]]]:
     for exemplar, search in zip(*pairs, strict=True):
-        if graph == "template":
-            yield {"crops": exemplar[None]}
-        else:
-            kernels: Array = exact.template(exemplar[None])
-            yield {"crops": search[None], "kernels": kernels}
+        kernels: Array = exact.template(exemplar[None])
+        yield {"crops": search[None], "kernels": kernels}

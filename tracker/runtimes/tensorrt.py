@@ -119,7 +119,7 @@ def build(tensorrt: Any, graph: Path, precision: str) -> bytes:
     config.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, WORKSPACE)
     if not typed and precision in ("fp16", "int8"):
         config.set_flag(tensorrt.BuilderFlag.FP16)
-    if not typed and precision == "int8":
+    if not typed and precision == "int8" and b"QuantizeLinear" in content:  # the template has no scales
         config.set_flag(tensorrt.BuilderFlag.INT8)
     if precision == "fp32" and hasattr(tensorrt.BuilderFlag, "TF32"):
         config.clear_flag(tensorrt.BuilderFlag.TF32)  # ten bits of mantissa are not fp32
@@ -139,10 +139,13 @@ def _half(graph: Path) -> bytes:
     try:
         import onnx
         from onnxruntime.transformers.float16 import convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
     except ImportError as error:
         raise RuntimeMissing(f"fp16 engines need {error.name}: pip install onnx onnxruntime") from error
-    converted: bytes = convert_float_to_float16(onnx.load(graph), keep_io_types=True).SerializeToString()
-    return converted
+    converted = OnnxModel(convert_float_to_float16(onnx.load(graph), keep_io_types=True))
+    converted.topological_sort()  # its casts stand at the end
+    content: bytes = converted.model.SerializeToString()
+    return content
 
 
 class _Engine:
