@@ -217,15 +217,15 @@ def test_pixels_go_into_the_first_convolution_as_they_are(networks, quantised):
     assert by_input[dequantise.output[0]].op_type == "Conv"
 
 
-def test_the_backbone_is_quantised_and_the_last_layers_are_not(exported, quantised):
+def test_the_backbone_is_quantised_and_what_follows_the_correlation_is_not(exported, quantised):
     model = graph_of(quantised, "search")
     makers = {name: node for node in model.graph.node for name in node.output}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     eight = [node for node in convolutions if makers.get(node.input[1])]  # weights come out of a DequantizeLinear
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     rest = [values[node.input[1]].shape for node in convolutions if node not in eight]
-    assert len(eight) == 9 + 3  # of the backbone; a neck and two towers
-    assert sorted(rest) == [(1, 64, 1, 1), (4, 64, 1, 1)]
+    assert len(eight) == 9 + 1  # of the backbone, and the neck
+    assert sorted(rest) == [(1, 64, 1, 1), (4, 64, 1, 1), (64, 64, 3, 3), (64, 64, 3, 3)]
     for node in eight:
         weights, scales = (values[name] for name in makers[node.input[1]].input[:2])
         assert weights.dtype == np.int8

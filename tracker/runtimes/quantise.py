@@ -2,9 +2,9 @@
 
 Convolutions and what lies between them compute in eight bits, with a scale for each output channel of the weights and
 one for each tensor; the scales stand in the file as QuantizeLinear and DequantizeLinear nodes, from which each runtime
-takes its own integer kernels. What follows the correlation is small, and its errors are the tracker's: correlation and
-the layers of few weights, among them the last ones, stay in fp32. So does ``template``, which runs once a target and
-whose errors would stay as long; its weights are only stored in fp16.
+takes its own integer kernels. Correlation and what follows it stay in fp32: it is a tenth of the time, and with its
+towers in eight bits the peak of `compact` moved in 6.7 % of the crops instead of 1.7 %. So does ``template``, which
+runs once a target and whose errors would stay as long; its weights are only stored in fp16.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tracker.runtimes.parity import Crops, Parity, compare
 if TYPE_CHECKING:
     import onnx
 
-LEAST_WEIGHTS = 4096  # of a layer behind the features; below, fp32 costs next to nothing
+LARGE = 4096  # values of a constant that is worth storing in fp16
 QUANTISED = ("Conv", "Relu", "Add", "MaxPool", "Slice", "Concat", "AveragePool")
 
 
@@ -165,7 +165,7 @@ def store_half(model: onnx.ModelProto) -> None:
 
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= LEAST_WEIGHTS:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= LARGE:
             name, values = tensor.name, numpy_helper.to_array(tensor)
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
             casts.append(helper.make_node("Cast", [f"{name}_half"], [name], f"{name}_cast", to=TensorProto.FLOAT))
@@ -175,11 +175,10 @@ def store_half(model: onnx.ModelProto) -> None:
 
 
 def nodes_to_quantise(model: onnx.ModelProto) -> list[str]:
-    """Everything that the features depend on, and each convolution behind them that has enough weights."""
-    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    """Everything that the features depend on, and the convolution between them and the correlation."""
     makers = {name: node for node in model.graph.node for name in node.output}
-    wanted = ["features"]
-    names: list[str] = []
+    neck = [node for node in model.graph.node if node.op_type == "Conv" and "features" in node.input]
+    names, wanted = [node.name for node in neck], ["features"]
     while wanted:
         node = makers.pop(wanted.pop(), None)
         if node is None:
@@ -187,11 +186,7 @@ def nodes_to_quantise(model: onnx.ModelProto) -> list[str]:
         wanted.extend(node.input)
         if node.op_type in QUANTISED:
             names.append(node.name)
-    behind = [node for node in model.graph.node if node.op_type == "Conv" and node.name not in names]
-    behind = [node for node in behind if sizes.get(node.input[1], 0) >= LEAST_WEIGHTS]
-    made = {output for node in behind for output in node.output}  # a scale is chosen after rectification, not before
-    behind += [node for node in model.graph.node if node.op_type == "Relu" and node.input[0] in made]
-    return names + [node.name for node in behind]
+    return names
 
 
 class _Reader:
