@@ -283,7 +283,9 @@ def train(
         )
         last = folder / "last.ckpt"
         if last.exists() and (finished := torch.load(last, weights_only=True))["global_step"] >= recipe.steps:
-            module.load_state_dict(finished["state_dict"])  # averaged; a trainer with nothing left would not swap them in
+            module.load_state_dict(
+                finished["state_dict"]
+            )  # averaged; a trainer with nothing left would not swap them in
             return module.network.eval()
         try:
             trainer.fit(module, PairData(footage, recipe, seed), ckpt_path=str(last) if last.exists() else None)

@@ -25,14 +25,19 @@ class ConfidenceConfig:
         hopeless: score below which a frame counts towards LOST.
         patience: so many hopeless frames, less those that were not, make a target LOST.
         memory: share of the previous frames in the smoothed score, in [0, 1).
+        passing: score that a LOST target needs in each of `looks` frames in a row to be TRACKING again: less than
+            `certain` and longer, at its last place or wherever it is found (`tracker.redetection`).
+        looks: that many.
     """
 
     weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     certain: float = 0.5
     doubtful: float = 0.4
-    hopeless: float = 0.25
-    patience: int = 8
+    hopeless: float = 0.4
+    patience: int = 10
     memory: float = 0.5
+    passing: float = 0.6
+    looks: int = 3
 
 
 @dataclass
@@ -43,13 +48,14 @@ class Confidence:
 
         TRACKING ──score < doubtful──▶ UNCERTAIN ──hopeless for `patience` frames──▶ LOST
             ▲                              │                                          │
-            └──────score ≥ certain─────────┴────────────score ≥ certain───────────────┘
+            └──────score ≥ certain─────────┴────score ≥ certain, or passing `looks` times──┘
     """
 
     config: ConfidenceConfig
     state: TrackState = TrackState.TRACKING
     score: float = 1.0
     hopeless: int = 0
+    passed: int = 0
 
     def judge(self, decoded: Decoded) -> tuple[float, TrackState]:
         """Take in one frame's response; return the smoothed score in [0, 1] and the state."""
@@ -57,6 +63,9 @@ class Confidence:
         raw = probability(decoded, config)
         self.score = config.memory * self.score + (1 - config.memory) * raw
         self.hopeless = self.hopeless + 1 if raw < config.hopeless else max(self.hopeless - 1, 0)
+        self.passed = self.passed + 1 if self.state is TrackState.LOST and raw >= config.passing else 0
+        if self.passed >= config.looks:
+            return self.trust(raw)
         if self.score >= config.certain:
             self.state, self.hopeless = TrackState.TRACKING, 0
         elif self.state is not TrackState.LOST:
@@ -67,8 +76,8 @@ class Confidence:
         return self.score, self.state
 
     def trust(self, score: float) -> tuple[float, TrackState]:
-        """The target was found elsewhere, by somebody who made sure of it: it is TRACKING, with this score."""
-        self.score, self.state, self.hopeless = score, TrackState.TRACKING, 0
+        """The target has passed often enough, here or elsewhere: it is TRACKING, with this score."""
+        self.score, self.state, self.hopeless, self.passed = score, TrackState.TRACKING, 0, 0
         return self.score, self.state
 
 

@@ -3,7 +3,8 @@
 Coarse to fine: the frame is covered by search regions that are `zoom` times as wide in the image as those of tracking,
 and compared with an exemplar cut equally wide. The best places are looked at as tracking does it: in an ordinary search
 region, for a target of the size that it had last, with the exemplar and all that was learned in this video. A place
-that passes is followed and looked at again in the next frame; what passes `redetect_looks` times in a row is believed.
+that passes is followed and looked at again in the next frame; what passes several times in a row is believed (see
+`ConfidenceConfig.passing`).
 
 The work is spread: a look costs `WORK` search regions, whatever the frame's size. Every other look, one of them is for
 the best place that was seen lately; one that does not pass is left alone for a while, so that the next best has its
@@ -37,17 +38,13 @@ MOST = 10_000  # search regions of a round: a target of a pixel in a huge image 
 
 @dataclass(frozen=True)
 class RedetectionConfig:
-    """When a lost target is looked for over the whole frame, and when something is believed to be it.
+    """When a lost target is looked for over the whole frame.
 
     Attributes:
         redetect_every: frames between two looks while LOST; 0: never.
-        redetect_score: score that a place needs in an ordinary look.
-        redetect_looks: ordinary looks in a row that it has to pass.
     """
 
     redetect_every: int = 1
-    redetect_score: float = 0.6
-    redetect_looks: int = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,9 @@ class Redetection:
     """The search for one target over the whole frame, from when it is lost until it is found.
 
     Attributes:
-        config: what is believed.
+        every: frames between two looks.
+        passing: score that a place needs in an ordinary look.
+        enough: ordinary looks in a row that it has to pass.
         kernel: (1, K, k, k) of the first exemplar, cut `zoom` times as wide.
         zoom: how much wider than in tracking the regions of coarse looks are.
         frames: since it was lost.
@@ -95,7 +94,9 @@ class Redetection:
         passed: how often it passed in a row.
     """
 
-    config: RedetectionConfig
+    every: int
+    passing: float
+    enough: int
     kernel: Array
     zoom: float
     frames: int = 0
@@ -129,13 +130,13 @@ class Redetection:
             The sighting of what is believed to be the target, if there is one.
         """
         self.frames += 1
-        if self.frames % self.config.redetect_every:
+        if self.frames % self.every:
             return None
         work, found = WORK, None
         if self.followed is not None:
             found = self._judge(sight(self.followed.centre, self.followed.size))
             work -= 1
-        elif self.frames // self.config.redetect_every % 2 and (place := self._best(size)) is not None:
+        elif self.frames // self.every % 2 and (place := self._best(size)) is not None:
             found = self._judge(sight(place.centre, size))
             if self.followed is None:
                 self.failed.append(Place(place.logit, self.frames, place.centre))
@@ -159,9 +160,9 @@ class Redetection:
 
     def _judge(self, sighting: Sighting) -> Sighting | None:
         """Follow what passes, and return it when it has passed often enough."""
-        passes = sighting.score >= self.config.redetect_score
+        passes = sighting.score >= self.passing
         self.followed, self.passed = (sighting, self.passed + 1) if passes else (None, 0)
-        return sighting if self.passed >= self.config.redetect_looks else None
+        return sighting if self.passed >= self.enough else None
 
 
 def zoom_for(image: tuple[int, int], size: Size, reach: float) -> float:

@@ -45,9 +45,9 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "patience": (1, 10**9),
     "memory": (0.0, 1.0),
     "smallest": (1.0, 1e6),
+    "passing": (0.0, 1.0),
+    "looks": (1, 10**9),
     "redetect_every": (0, 10**9),
-    "redetect_score": (0.0, 1.0),
-    "redetect_looks": (1, 10**9),
     "online_share": (0.0, 1.0),
     "online_rate": (0.0, 1.0),
     "online_spread": (0.0, 10.0),
@@ -351,7 +351,8 @@ class SiamTracker:
         reach = (card.search_size - card.exemplar_size) / card.exemplar_size
         zoom = zoom_for((image.shape[1], image.shape[0]), target.size, reach)
         exemplar = crop(image, target.centre, exemplar_side(*target.size) * zoom, card.exemplar_size, target.border)
-        return Redetection(self.config, self.model.runtime.template(exemplar[None]), zoom)
+        config, kernel = self.config, self.model.runtime.template(exemplar[None])
+        return Redetection(config.redetect_every, config.passing, config.looks, kernel, zoom)
 
     def _redetect(self, target: Target, redetection: Redetection, image: Image, cells: int) -> Sighting | None:
         """Look for a lost target over the whole frame; `cells` is the side of a response."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -95,8 +94,8 @@ def test_thresholds_are_in_order_whatever_the_scores(separation: float) -> None:
     rng = np.random.default_rng(0)
     right = rng.random(1000) < 0.5
     scores = expit(rng.normal(size=1000) + separation * np.where(right, 1, -1))
-    levels = calibration.thresholds(scores, right, ~right, np.ones(1000))
-    assert 0.5 == levels["doubtful"] <= levels["certain"] < 1
+    levels = calibration.thresholds(scores, ~right, np.ones(1000))
+    assert 0 < levels["hopeless"] <= levels["doubtful"] <= levels["certain"] < 1
     assert np.mean(scores[~right] > levels["certain"]) <= 0.02
 
 
@@ -117,42 +116,6 @@ def test_behaviour_counts_states() -> None:
         "absent lost soon": 1.0,
         "absent revived": 0.5,
     }
-
-
-def _noisy(share_hopeless: float, absent_hopeless: float) -> list[Run]:
-    """Right frames and stretches without a target, of which a share each scores low, at random."""
-    rng = np.random.default_rng(0)
-    runs = []
-    for name in ("a", "b"):
-        for share, absent in ((share_hopeless, False), (absent_hopeless, True)):
-            for _ in range(10):
-                decoded = [_decoded(-2.0 if rng.random() < share else 0.5) for _ in range(60)]
-                runs.append(Run(name, decoded, np.full(60, not absent), absent))
-    return runs
-
-
-@pytest.mark.parametrize(("share", "absent"), [(0.02, 0.9), (0.3, 0.9), (0.3, 0.75)])
-def test_giving_up_is_the_best_of_what_loses_few_right_frames(share: float, absent: float) -> None:
-    runs, config = _noisy(share, absent), ConfidenceConfig(certain=0.99)
-    entries = calibration.giving_up(runs, config)
-    found = calibration.behaviour(runs, dataclasses.replace(config, **entries))
-    assert found["right lost"] <= calibration.RIGHT_LOST
-    for hopeless in (0.2, 0.5, 0.7):
-        for patience in calibration.PATIENCE:
-            other = dataclasses.replace(config, hopeless=hopeless, patience=patience)
-            behaviour = calibration.behaviour(runs, other)
-            if behaviour["right lost"] <= calibration.RIGHT_LOST:
-                assert behaviour["absent lost soon"] <= found["absent lost soon"]
-
-
-def test_where_every_choice_loses_right_frames_the_one_that_loses_fewest_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(calibration, "HOPELESS", (0.95,))
-    runs, config = _noisy(0.9, 0.9), ConfidenceConfig(certain=0.99)
-    entries = calibration.giving_up(runs, config)
-    assert entries["patience"] == max(calibration.PATIENCE)
-    assert calibration.behaviour(runs, dataclasses.replace(config, **entries))["right lost"] > calibration.RIGHT_LOST
 
 
 # ---------------------------------------------------------------- runs

@@ -87,6 +87,14 @@ def test_between_the_thresholds_the_state_stays():
     assert states([0.1] * 5 + [0.25] * 9, config)[4:] == [LOST] * 10  # doubt alone does not bring a lost target back
 
 
+def test_a_lost_target_is_tracked_again_when_it_passes_several_times_in_a_row():
+    config = ConfidenceConfig(certain=0.9, passing=0.6, looks=3)
+    assert states([0.1] * 20 + [0.7] * 3, config)[-4:] == [LOST, LOST, LOST, TRACKING]
+    assert states([0.1] * 20 + [0.7, 0.7, 0.5] * 5, config)[-15:] == [LOST] * 15
+    assert run([0.1] * 20 + [0.7, 0.7, 0.65], config)[-1] == (pytest.approx(0.65), TRACKING)
+    assert states([0.95] * 5 + [0.3] * 5 + [0.7] * 5, config)[-1] is UNCERTAIN  # whoever was not lost must be certain
+
+
 def test_hopeless_frames_count_only_as_far_as_others_do_not_make_up_for_them():
     config = ConfidenceConfig(certain=0.6, doubtful=0.3, hopeless=0.2, patience=4, memory=0.0)
     assert LOST not in states([0.1, 0.25] * 20, config)

@@ -24,7 +24,6 @@ from tracker.redetection import (
     WORK,
     ZOOMS,
     Redetection,
-    RedetectionConfig,
     Sighting,
     hills,
     tiles,
@@ -35,6 +34,7 @@ from tracker.siam import TrackerConfig
 # ---------------------------------------------------------------- the plan
 
 LENGTHS = st.integers(1, 2000)
+LOOKS = 3  # in a row that a place has to pass
 
 
 @settings(deadline=None)
@@ -114,7 +114,7 @@ class World:
     def __init__(self, regions: int = 20) -> None:
         self.regions, self.things = regions, {}  # x → (logit, score)
         self.scanned, self.sighted = [], []
-        self.redetection = Redetection(RedetectionConfig(), np.zeros((1, 1, 1, 1), np.float32), 2.0)
+        self.redetection = Redetection(1, 0.6, LOOKS, np.zeros((1, 1, 1, 1), np.float32), 2.0)
 
     def scan(self, centre):
         self.scanned.append(centre[0])
@@ -138,7 +138,7 @@ def test_a_target_is_found_within_a_round_and_its_looks():
     for x in (0.0, 90.0, 190.0):
         world = World()
         world.things = {50.0: (-1.0, 0.2), x: (2.0, 0.9)}
-        found = [world.look() for _ in range(20 + 2 + world.redetection.config.redetect_looks)]
+        found = [world.look() for _ in range(20 + 2 + LOOKS)]
         (first, *_) = filter(None, found)
         assert first.centre == (x, 0.0)
         assert first.size == (12.0, 8.0)
@@ -196,14 +196,14 @@ def test_a_search_begins_anew():
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_looks_are_as_frequent_as_asked_for(every):
     world = World()
-    world.redetection.config = RedetectionConfig(redetect_every=every)
+    world.redetection.every = every
     for _ in range(20):
         world.look()
     assert len(world.scanned) + len(world.sighted) == WORK * (20 // every)
 
 
 @pytest.mark.parametrize(
-    "config", [{"redetect_every": -1}, {"redetect_every": 0.5}, {"redetect_score": 1.5}, {"redetect_looks": 0}]
+    "config", [{"redetect_every": -1}, {"redetect_every": 0.5}, {"passing": 1.5}, {"looks": 0}, {"looks": 2.5}]
 )
 def test_a_configuration_that_makes_no_sense_is_refused(config):
     (key,) = config
@@ -306,7 +306,7 @@ def test_odd_targets_are_looked_for_whatever_the_response(fake_model, box):
             response[:, 1:] = np.exp(self.draw.uniform(-1, 6.5, response[:, 1:].shape))
             return response.astype(np.float32), self.draw.normal(0, 1, (len(crops), 4, 21, 21)).astype(np.float32)
 
-    config = {"certain": 1.0, "doubtful": 1.0, "hopeless": 1.0, "patience": 1, "redetect_score": 0.3}
+    config = {"certain": 1.0, "doubtful": 1.0, "hopeless": 1.0, "patience": 1, "passing": 0.3}
     tracker = SiamTracker(fake_model(ModelCard("compact", "box"), Noise()), **config)
     tracker.init(np.zeros((150, 200, 3), np.uint8), box)
     states = set()

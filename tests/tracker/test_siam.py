@@ -559,7 +559,7 @@ def test_an_unknown_key_is_refused(weights, config):
         ("box", {"scale_rate": -0.1}),
         ("box", {"scale_rate": math.nan}),
         ("box", {"smallest": 0}),
-        ("box", {"redetect_looks": 0}),
+        ("box", {"looks": 0}),
         ("box", {"patience": None}),
         ("box", {"weights": (1, 2, 3)}),
         ("box", {"weights": (1, 2, 3, math.inf)}),
