@@ -29,7 +29,7 @@ from tracker.runtimes.quantise import quantise
 
 Crops = NDArray[np.uint8]
 TRUTH = "groundtruth_rect.txt"
-STRETCH = 8  # frames followed from each start
+STRETCH = 8  # frames followed from a start, at most
 
 
 class Recorder:
@@ -95,7 +95,7 @@ def calibration_pairs(weights: str | Path, root: Path, count: int = 256, seed: i
 
 
 def _pairs_of(model: Model, folder: Path, count: int, random: np.random.Generator) -> list[tuple[Crops, Crops]]:
-    """`count` pairs of one sequence, from random starts on the target, as far apart as a short stretch allows."""
+    """`count` pairs of one sequence, each the last of a short run from the target's place in a random frame."""
     sequence = read_sequence(folder)
     frames, visible = list(sequence.frames), np.flatnonzero(np.isfinite(sequence.boxes).all(1))
     visible = visible[visible < len(frames) - 1]
@@ -107,9 +107,9 @@ def _pairs_of(model: Model, folder: Path, count: int, random: np.random.Generato
         x, y, w, h = sequence.boxes[start].tolist()
         recorder.pairs.clear()
         tracker.init(frames[start], (x, y, w, h))
-        for frame in frames[start + 1 : start + 1 + STRETCH]:
+        for frame in frames[start + 1 : start + 1 + int(random.integers(1, STRETCH + 1))]:
             tracker.update(frame)
-        pairs.append(recorder.pairs[int(random.integers(len(recorder.pairs)))])
+        pairs.append(recorder.pairs[-1])
     return pairs
 
 
