@@ -175,8 +175,8 @@ def decode_pyramid(
         size: (w, h) of the target's previous estimate in crop pixels.
         stride: crop pixels between cells.
         config: how.
-        online: (R, R) answer of a filter learned in this video at scale 1, about 1 on the target (see `tracker.online`);
-            it has a say in the place, none in the scale.
+        online: (R, R) answer of a filter learned in this video at scale 1, about 1 on the target (`tracker.online`); it
+            has a say in the place, none in the scale.
         share: of that answer in the score by which a place is chosen, in [0, 1].
     """
     cells = response.shape[-1]

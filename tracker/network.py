@@ -201,8 +201,8 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
     Args:
         network: what to save.
         path: where; parent folders are made.
-        half: store kernels as fp16 (loaded back as fp32); what has one dimension stays: it is small, and the variances of
-            sums of products may be larger than fp16 can hold.
+        half: store kernels as fp16 (loaded back as fp32); what has one dimension stays: it is small, and the variances
+            of sums of products may be larger than fp16 can hold.
         card: entries of the card to replace.
 
     Returns:
