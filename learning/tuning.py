@@ -90,6 +90,7 @@ SPACES: dict[str, dict[str, Range]] = {  # by the model's head
         "window_influence": Range(0.0, 0.6),
     },
 }
+SPACES["pixel"] = SPACES["box"]
 
 
 def parse_space(words: Iterable[str], head: str) -> dict[str, Range]:

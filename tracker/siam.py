@@ -92,7 +92,7 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionCon
         if isinstance(values.get("weights"), list):
             values["weights"] = tuple(values["weights"])
         config = cls(**values)
-        if card.head == "box" and config.scales != 1:
+        if card.head != "siamfc" and config.scales != 1:
             raise ValueError(f"a head that regresses boxes searches one scale, got scales={config.scales}")
         return config
 
@@ -295,7 +295,7 @@ class SiamTracker:
         """What the response to search regions around a target of `size` says."""
         middle = features[len(features) // 2]  # the search region at scale 1
         answer = target.filter.respond(middle, response.shape[-1]) if target.filter else None
-        decode = decode_boxes if self.model.card.head == "box" else decode_pyramid
+        decode = decode_boxes if self.model.card.head != "siamfc" else decode_pyramid
         config = self.config
         return decode(response, self._crop_size(size), self.model.card.stride, config, answer, config.online_share)
 
