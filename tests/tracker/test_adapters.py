@@ -81,7 +81,8 @@ def test_got10k_s_colours_arrive_as_bgr(fake_model, seeing, alpha):
     adapter = as_got10k(SiamTracker(fake_model(seeing.card, runtime)))
     adapter.init(red, (30, 20, 10, 10))
     adapter.update(red)
-    assert [crops[0, 60, 60].tolist() for crops in runtime.seen] == [[0, 0, 200]] * 2
+    assert len(runtime.seen) >= 2
+    assert all(crops[0, 60, 60].tolist() == [0, 0, 200] for crops in runtime.seen)
 
 
 def test_got10k_s_experiments_can_run_it(seeing, draw, tmp_path):
