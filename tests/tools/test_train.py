@@ -164,7 +164,7 @@ def test_a_cache_made_with_no_options_has_none_in_its_note(tmp_path: Path) -> No
     _images(tmp_path / "data")
     open_footage(tmp_path / "data", "images", tmp_path / "cache")
     note = json.loads((tmp_path / "cache" / "source.json").read_text())
-    assert note == {"data": str(tmp_path / "data"), "layout": "images", "clips": 800}
+    assert note == {"data": str(tmp_path / "data"), "layout": "images", "clips": 2000}
     assert len(open_footage(tmp_path / "data", "images", tmp_path / "cache", longest_side=512).images) == 3
 
 
