@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from tracker.arguments import positive, setting
 
 if TYPE_CHECKING:
     from benchmarks.datasets import Benchmark, Found
@@ -167,23 +169,6 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
 
 
 # ---------------------------------------------------------------- arguments
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
-    return int(text)
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE``; the value is JSON where it can be, otherwise text."""
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 def named_path(text: str) -> tuple[str, Path]:

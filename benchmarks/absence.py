@@ -23,7 +23,6 @@ from collections.abc import Sequence as ListOf
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -36,6 +35,7 @@ from benchmarks.one_pass import one_pass
 from benchmarks.results import Run
 from benchmarks.sequence import Sequence
 from benchmarks.trackers import TrackerSpec, check_names
+from tracker.arguments import setting
 from tracker.box import overlap
 from tracker.result import TrackState
 
@@ -416,7 +416,7 @@ def main(argv: ListOf[str] | None = None) -> int:
     add("--seeds", nargs="+", type=int, default=[0], metavar="N", help="a clip of each kind a seed (default: 0)")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads of each tracker (default: 1)")
     add("--device", default="cpu", help="where our networks run (default: cpu)")
-    add("--set", type=_setting, action="append", default=[], metavar="KEY=VALUE", help="override our configuration")
+    add("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help="override our configuration")
     add("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(argv)
     try:
@@ -433,16 +433,6 @@ def main(argv: ListOf[str] | None = None) -> int:
         return 2
     print(json.dumps(rows) if options.json else table(rows, every))
     return 0
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 def table(rows: dict[str, dict[str, float]], every: ListOf[Sequence]) -> str:

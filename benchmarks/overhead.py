@@ -28,6 +28,7 @@ from benchmarks.frames import Frames, ImageFrames, VideoFrames
 from benchmarks.runner import evaluate
 from benchmarks.sequence import Sequence
 from benchmarks.trackers import TrackerSpec
+from tracker.arguments import positive
 
 Image = NDArray[np.uint8]
 
@@ -39,8 +40,8 @@ def main(argv: ListOf[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--size", type=_size, default=(1280, 720), metavar="WxH", help="of the frames (default: 1280x720)")
-    add("--frames", type=_positive, default=600, metavar="N", help="(default: %(default)s)")
-    add("--runs", type=_positive, default=5, metavar="N", help="(default: %(default)s)")
+    add("--frames", type=positive, default=600, metavar="N", help="(default: %(default)s)")
+    add("--runs", type=positive, default=5, metavar="N", help="(default: %(default)s)")
     add("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(argv)
     try:
@@ -144,13 +145,7 @@ def _size(text: str) -> tuple[int, int]:
     width, separator, height = text.partition("x")
     if not separator:
         raise argparse.ArgumentTypeError(f"expected WxH, such as 1280x720, got {text!r}")
-    return _positive(width), _positive(height)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
-    return int(text)
+    return positive(width), positive(height)
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ def train(
             ],
         )
         last = folder / "last.ckpt"
-        if last.exists() and (finished := torch.load(last, weights_only=True))["global_step"] >= recipe.steps:
+        if last.exists() and (finished := torch.load(last, "cpu", weights_only=True))["global_step"] >= recipe.steps:
             module.load_state_dict(
                 finished["state_dict"]
             )  # averaged; a trainer with nothing left would not swap them in

@@ -73,16 +73,18 @@ class Range:
     log: bool = False
 
 
+BOXES = {
+    "window_influence": Range(0.0, 0.6),
+    "scale_penalty": Range(0.0, 0.5),
+    "scale_rate": Range(0.05, 0.8),
+    "online_share": Range(0.0, 0.9),
+    "online_rate": Range(0.003, 0.2, log=True),
+    "online_spread": Range(0.02, 0.3, log=True),
+    "online_ridge": Range(0.003, 3.0, log=True),
+}
 SPACES: dict[str, dict[str, Range]] = {  # by the model's head
-    "box": {
-        "window_influence": Range(0.0, 0.6),
-        "scale_penalty": Range(0.0, 0.5),
-        "scale_rate": Range(0.05, 0.8),
-        "online_share": Range(0.0, 0.9),
-        "online_rate": Range(0.003, 0.2, log=True),
-        "online_spread": Range(0.02, 0.3, log=True),
-        "online_ridge": Range(0.003, 3.0, log=True),
-    },
+    "box": BOXES,
+    "pixel": BOXES,
     "siamfc": {
         "scale_step": Range(1.01, 1.12),
         "scale_penalty": Range(0.85, 1.0),
@@ -90,7 +92,6 @@ SPACES: dict[str, dict[str, Range]] = {  # by the model's head
         "window_influence": Range(0.0, 0.6),
     },
 }
-SPACES["pixel"] = SPACES["box"]
 
 
 def parse_space(words: Iterable[str], head: str) -> dict[str, Range]:

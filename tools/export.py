@@ -22,15 +22,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tracker.arguments import positive
+
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "fp16", "int8")
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -21,12 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
+from tracker.arguments import positive
 
 
 def box(text: str) -> tuple[float, ...]:

@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tracker.arguments import positive
+
 # The names of learning.siamese.RECIPES, which needs torch.
 MODELS = [
     "compact",
@@ -31,13 +33,6 @@ MODELS = [
     "alexnet",
     "compact_pixel",
 ]
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -19,12 +19,7 @@ import logging
 import sys
 from pathlib import Path
 
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
+from tracker.arguments import positive
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

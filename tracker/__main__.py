@@ -26,6 +26,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from tracker.arguments import natural, positive
 from tracker.result import Box, TrackResult, TrackState
 
 if TYPE_CHECKING:
@@ -104,18 +105,6 @@ def build_parser() -> Parser:
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--json", action="store_true", help="print the closing summary as one JSON object")
     return parser
-
-
-def natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
-    return int(text)
 
 
 def parse_boxes(text: str) -> list[Box]:

@@ -108,6 +108,17 @@ class ModelCard:
             raise WeightsError(f"{path}: `precision` in the model card must be one of {', '.join(PRECISIONS)}")
         return card
 
+    @property
+    def head_type(self) -> type[SiamFCHead] | type[BoxHead]:
+        """The class of the head.
+
+        Raises:
+            WeightsError: an unknown head.
+        """
+        if self.head not in HEADS:
+            raise WeightsError(f"unknown head {self.head!r} in the model card; known: {', '.join(HEADS)}")
+        return HEADS[self.head]
+
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -123,12 +134,10 @@ class SiameseNetwork(nn.Module):
 
     def __init__(self, card: ModelCard) -> None:
         super().__init__()
-        if card.head not in HEADS:
-            raise WeightsError(f"unknown head {card.head!r} in the model card; known: {', '.join(HEADS)}")
         self.card = card
         self.backbone = build_backbone(card.backbone)
         channels: Any = self.backbone.out_channels
-        self.head = HEADS[card.head](channels)
+        self.head = card.head_type(channels)
 
     def features(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) crops → (N, C, s, s) features."""

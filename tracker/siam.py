@@ -92,7 +92,7 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionCon
         if isinstance(values.get("weights"), list):
             values["weights"] = tuple(values["weights"])
         config = cls(**values)
-        if card.head != "siamfc" and config.scales != 1:
+        if card.head_type.regresses_boxes and config.scales != 1:
             raise ValueError(f"a head that regresses boxes searches one scale, got scales={config.scales}")
         return config
 
@@ -164,7 +164,7 @@ class SiamTracker:
 
         Args:
             name_or_path: a name of `available()`, or a .safetensors file with its card beside it.
-            runtime: "auto" or "torch".
+            runtime: "auto", "torch", "onnxruntime", "openvino", "tensorrt" (see `tracker.runtimes.open_runtime`).
             device: "auto" (CUDA where there is one), "cpu", "cuda", …
             threads: CPU threads, for torch in the whole process; `None` leaves them alone.
             config: overrides, see `TrackerConfig`.
@@ -295,7 +295,7 @@ class SiamTracker:
         """What the response to search regions around a target of `size` says."""
         middle = features[len(features) // 2]  # the search region at scale 1
         answer = target.filter.respond(middle, response.shape[-1]) if target.filter else None
-        decode = decode_boxes if self.model.card.head != "siamfc" else decode_pyramid
+        decode = decode_boxes if self.model.card.head_type.regresses_boxes else decode_pyramid
         config = self.config
         return decode(response, self._crop_size(size), self.model.card.stride, config, answer, config.online_share)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 from backbones.ciresinception import CIResInception, ciresinception22
 from backbones.ciresnet import load_siamdw
 
+Fill = Callable[[Mapping[str, tuple[int, ...]]], dict[str, Tensor]]
 NORM = ("weight", "bias", "running_mean", "running_var")
 UNITS = {"layer1.0": (64, 64), "layer1.1": (320, 64), "layer1.2": (320, 64), "layer2.0": (320, 128)}
 UNITS |= {f"layer2.{index}": (640, 128) for index in (2, 3, 4)}  # the pool is number 1
@@ -32,16 +35,9 @@ def official_shapes() -> dict[str, tuple[int, ...]]:
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> dict[str, Tensor]:
-    """Like a checkpoint of the official code, in the range of a trained network."""
-    draw = torch.Generator().manual_seed(0)
-    state = {}
-    for name, shape in official_shapes().items():
-        noise = torch.randn(shape, generator=draw)
-        if len(shape) == 4:
-            noise *= (2 / (shape[1] * shape[2] * shape[3])) ** 0.5
-        state[name] = noise.abs() + 0.1 if name.endswith("running_var") else noise
-    return state
+def checkpoint(fill: Fill) -> dict[str, Tensor]:
+    """Like a checkpoint of the official code."""
+    return fill(official_shapes())
 
 
 @pytest.fixture(scope="module")

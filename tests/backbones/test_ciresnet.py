@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from backbones.ciresnet import (
     load_siamdw,
 )
 
+Fill = Callable[[Mapping[str, tuple[int, ...]]], dict[str, Tensor]]
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -50,20 +51,8 @@ def stem_and_stages(units2: tuple[int, ...], units3: tuple[int, ...], widening: 
     return shapes
 
 
-def fill(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Random tensors of which no two are equal, in the range of a trained network."""
-    draw = torch.Generator().manual_seed(0)
-    state = {}
-    for name, shape in shapes.items():
-        noise = torch.randn(shape, generator=draw)
-        if len(shape) == 4:
-            noise *= (2 / (shape[1] * shape[2] * shape[3])) ** 0.5
-        state[name] = noise.abs() + 0.5 if name.endswith("running_var") else noise
-    return state
-
-
 @pytest.fixture(scope="module")
-def resnet50() -> dict[str, Tensor]:
+def resnet50(fill: Fill) -> dict[str, Tensor]:
     """Like torchvision's file; of what CIResNet-22 leaves out one tensor a part."""
     state = fill(stem_and_stages((0, 1, 2), (0, 1, 2, 3)))
     return (
@@ -73,16 +62,16 @@ def resnet50() -> dict[str, Tensor]:
     )
 
 
-def official(widening: int = 1) -> dict[str, Tensor]:
+def official(fill: Fill, widening: int = 1) -> dict[str, Tensor]:
     """Like a checkpoint of the official code, where the pool has index 1 of stage 3."""
     state = fill(stem_and_stages((0, 1, 2), (0, 2, 3, 4), widening))
     return {f"module.features.features.{name}": tensor for name, tensor in state.items()}
 
 
 @pytest.fixture(scope="module")
-def siamdw() -> dict[str, Tensor]:
+def siamdw(fill: Fill) -> dict[str, Tensor]:
     """Of CIResNet-22."""
-    return official()
+    return official(fill)
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +103,8 @@ def plain_unit(x: Tensor, state: dict[str, Tensor], name: str, last_relu: bool) 
 
 
 @pytest.mark.parametrize(("build", "widening"), [(ciresnet22, 1), (ciresnet22w, 2)])
-def test_equals_the_network_without_padding(build: Callable[[], CIResNet], widening: int) -> None:
-    checkpoint = official(widening)
+def test_equals_the_network_without_padding(fill: Fill, build: Callable[[], CIResNet], widening: int) -> None:
+    checkpoint = official(fill, widening)
     net = build()
     load_siamdw(net, checkpoint)
     net.double().eval()

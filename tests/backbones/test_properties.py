@@ -63,7 +63,7 @@ def test_ciresinception22_is_the_network_of_the_code(properties: dict[str, Prope
     units = ((1, 64, 64), (2, 320, 64), (1, 320, 128), (3, 640, 128))
     values = sum(count * (unit(inputs, w, w, 4 * w) + inputs * w + 2 * w) for count, inputs, w in units)
     assert net.parameters == STEM + values
-    assert round(net.parameters / 1e6, 3) == 1.695  # table 3 of the paper
+    assert round(net.parameters / 1e6, 3) == 1.695
 
 
 def test_ciresnext22_is_the_network_of_the_code(properties: dict[str, Properties]) -> None:
@@ -73,7 +73,7 @@ def test_ciresnext22_is_the_network_of_the_code(properties: dict[str, Properties
     units = ((1, 64, 128), (2, 256, 128), (1, 256, 256), (3, 512, 256))
     values = sum(count * (unit(inputs, w, w, 2 * w, groups=32) + 2 * 2 * w) for count, inputs, w in units)
     assert net.parameters == STEM + 64 + values + 64 * 256 + 256 * 512
-    assert round(net.parameters / 1e6, 3) == 1.417  # table 3 of the paper
+    assert round(net.parameters / 1e6, 3) == 1.417
 
 
 def test_alexnet_is_the_network_of_siamfc(properties: dict[str, Properties]) -> None:

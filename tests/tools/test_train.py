@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -22,17 +19,8 @@ from learning.siamese import RECIPES
 from tracker import SiamTracker
 from tracker.network import ModelCard
 
+Run = Callable[[list[str], set[str]], subprocess.CompletedProcess[str]]
 SCRIPT = Path(__file__).parents[2] / "tools" / "train.py"
-
-
-@pytest.fixture(scope="module")
-def command() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_command", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
@@ -226,17 +214,8 @@ def test_every_recipe_can_be_asked_for(command: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compact", "--data", "d", "--output", "o.pth"]])
-def test_help_and_refusals_do_not_load_torch(arguments: list[str]) -> None:
-    program = (
-        "import runpy, sys\n"
-        f"sys.argv = ['train.py', *{arguments!r}]\n"
-        "try:\n"
-        f"    runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
-        "except SystemExit as end:\n"
-        "    assert not {'torch', 'lightning', 'numpy'} & sys.modules.keys()\n"
-        "    sys.exit(end.code)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
+def test_help_and_refusals_do_not_load_torch(arguments: list[str], run_without: Run) -> None:
+    done = run_without(arguments, {"torch", "lightning", "numpy"})
     assert done.returncode == (0 if "--help" in arguments else 2), done.stderr
     if "--help" in arguments:
         assert "examples:" in done.stdout

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,17 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+Run = Callable[[list[str], set[str]], subprocess.CompletedProcess[str]]
 SCRIPT = Path(__file__).parents[2] / "tools" / "tune.py"
-
-
-@pytest.fixture(scope="module")
-def command() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tune_command", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -110,16 +99,7 @@ def test_wrong_arguments_end_with_2(command: ModuleType, words: list[str], capsy
     assert "usage:" in capsys.readouterr().err
 
 
-def test_help_does_not_load_torch() -> None:
-    program = (
-        "import runpy, sys\n"
-        "sys.argv = ['tune.py', '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
-        "except SystemExit as end:\n"
-        "    assert not {'torch', 'optuna', 'numpy'} & sys.modules.keys()\n"
-        "    sys.exit(end.code)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
+def test_help_does_not_load_torch(run_without: Run) -> None:
+    done = run_without(["--help"], {"torch", "optuna", "numpy"})
     assert done.returncode == 0, done.stderr
     assert "examples:" in done.stdout

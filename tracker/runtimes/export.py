@@ -131,7 +131,7 @@ def describe(model: onnx.ModelProto, graph: str, precision: str, card: ModelCard
         outputs = {
             "response": "float32; channel 0 is the logit of the target's centre being in a cell"
             + (", channels 1 to 4 the distances to its left, top, right and bottom side in pixels of the crop")
-            * (card.head != "siamfc"),
+            * card.head_type.regresses_boxes,
             "features": "float32, the backbone's features of the search crop",
         }
     else:
