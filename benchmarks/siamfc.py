@@ -46,8 +46,8 @@ class SiamFCModel:
     runtime: Runtime
 
 
-def load_siamfc_tracker(path: Path, device: str = "cpu", threads: int | None = None) -> SiamTracker:
-    """A tracker with the network of a checkpoint.
+def load_siamfc_network(path: Path) -> SiameseNetwork:
+    """The network of a checkpoint, for BGR crops.
 
     Raises:
         FileNotFoundError: no such file.
@@ -67,5 +67,13 @@ def load_siamfc_tracker(path: Path, device: str = "cpu", threads: int | None = N
     with torch.no_grad():
         convolution.weight.copy_(convolution.weight.flip(1))  # they saw RGB, frames are BGR
         network.head.gain.fill_(OUT_SCALE * EXEMPLAR_CELLS * backbone.out_channels)
-    model = SiamFCModel(path.stem, CARD, TorchRuntime(network, device, threads))
+    return network
+
+
+def load_siamfc_tracker(path: Path, device: str = "cpu", threads: int | None = None) -> SiamTracker:
+    """A tracker with the network of a checkpoint.
+
+    Raises: see `load_siamfc_network`.
+    """
+    model = SiamFCModel(path.stem, CARD, TorchRuntime(load_siamfc_network(path), device, threads))
     return SiamTracker(cast(Model, model))

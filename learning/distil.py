@@ -105,3 +105,26 @@ class Hint(nn.Module):
         )
         known = self.standardise(taught[:, :, shared][:, :, :, shared].float())
         return F.mse_loss(guess, known)
+
+
+class Imitation(nn.Module):
+    """The loss of not responding as a teacher does, which correlates as the network does (Hinton et al. 2015).
+
+    A true pair says of one place that it is the target; the teacher's response says of every place, and of foreign
+    exemplars too, how alike it is. Only its shape counts: the teacher's scale is standardised, and a gain and an offset
+    bring the network's logits to it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain, self.offset = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.zeros(()))
+
+    def forward(self, logits: Tensor, taught: Tensor) -> Tensor:
+        """Mean squared error.
+
+        Args:
+            logits: (n, K, R, R) of the network: K exemplars a search region.
+            taught: (n, K, R, R) of the teacher.
+        """
+        standard = (taught - taught.mean()) / taught.std().clamp(min=1e-6)
+        return F.mse_loss(self.gain * logits + self.offset, standard)

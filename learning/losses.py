@@ -68,6 +68,14 @@ def ranking_loss(logits: Tensor, positive: Tensor, background: Tensor, others: T
     return (against.logsumexp(1) - owned)[counted].sum() / counted.sum().clamp(min=1)
 
 
+def true_distances(boxes: Tensor, cells: int, stride: int, size: int) -> Tensor:
+    """(n, R, R, 4) distances from the cells' centres to the left, top, right and bottom side of (n, 4) boxes."""
+    centres = cell_centres(cells, stride, size, boxes.device)
+    x, y, w, h = (value[:, None, None] for value in boxes.unbind(1))
+    across, down = centres[None, None, :] - x, centres[None, :, None] - y
+    return torch.stack(torch.broadcast_tensors(across, down, w - across, h - down), dim=-1)
+
+
 def box_loss(
     response: Tensor, boxes: Tensor, others: Tensor, other_valid: Tensor, stride: int, size: int
 ) -> dict[str, Tensor]:
@@ -90,10 +98,9 @@ def box_loss(
     Returns:
         "loss", and for the log "positive", "negative", "ranking", "giou", "iou".
     """
-    centres = cell_centres(response.shape[-1], stride, size, response.device)
-    x, y, w, h = (value[:, None, None] for value in boxes.unbind(1))
-    across, down = centres[None, None, :] - x, centres[None, :, None] - y  # from the left and the top side
-    sides = torch.stack(torch.broadcast_tensors(across, down, w - across, h - down), dim=-1)
+    w, h = boxes[:, 2, None, None], boxes[:, 3, None, None]
+    sides = true_distances(boxes, response.shape[-1], stride, size)
+    across, down = sides[..., 0], sides[..., 1]
     radius = ((across / w - 0.5) * 2) ** 2 + ((down / h - 0.5) * 2) ** 2
     reach = stride / 2  # of the nearest cell from the target's centre, at most
     nearest = ((across - w / 2).abs() <= reach) & ((down - h / 2).abs() <= reach)
@@ -131,10 +138,10 @@ def logistic_loss(
 
     A cell is positive within `radius` pixels (Manhattan distance, as SiamDW's code has it) of the target's centre.
 
-    Args: see `box_loss`; the response has one channel.
+    Args: see `box_loss`; where the response has distances too, they are learned by GIoU on the positive cells.
 
     Returns:
-        "loss", and for the log "positive", "negative", "ranking".
+        "loss", and for the log "positive", "negative", "ranking"; with distances in the response "giou" and "iou", too.
     """
     centres = cell_centres(response.shape[-1], stride, size, response.device)
     middle = boxes[:, :2] + boxes[:, 2:] / 2
@@ -148,9 +155,17 @@ def logistic_loss(
     mismatched = F.softplus(others)[other_valid].sum() / (other_valid.sum() * others[0, 0].numel()).clamp(min=1)
     foreign = others.masked_fill(~other_valid[..., None, None], -torch.inf)
     ranking = ranking_loss(logits, positive, ~positive, foreign)
-    return {
+    parts = {
         "loss": 0.5 * positives + 0.25 * (negatives + mismatched) + 0.5 * ranking,
         "ranking": ranking.detach(),
         "positive": positives.detach(),
         "negative": (0.5 * (negatives + mismatched)).detach(),
     }
+    if response.shape[1] > 1:
+        sides = true_distances(boxes, response.shape[-1], stride, size)
+        measured = positive & (sides > 0).all(-1)
+        iou, generalised = giou(response[:, 1:].permute(0, 2, 3, 1)[measured], sides[measured])
+        regression = (1 - generalised).sum() / measured.sum().clamp(min=1)
+        parts["loss"] = parts["loss"] + regression
+        parts |= {"giou": regression.detach(), "iou": iou.detach().mean() if iou.numel() else iou.new_zeros(())}
+    return parts

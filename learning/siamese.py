@@ -21,13 +21,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from backbones.ciresnet import CIResNet, load_imagenet_resnet50
+from benchmarks.siamfc import load_siamfc_network
 from learning.augment import augment_pairs
 from learning.crops import Cropper
-from learning.distil import Hint, Teacher
+from learning.distil import Hint, Imitation, Teacher
 from learning.footage import Footage
 from learning.losses import box_loss, logistic_loss
 from learning.pairs import PairBatch, PairBatches, PairConfig
 from learning.progress import Progress, Record, quiet, summary
+from tracker.correlation import SiamFCHead
 from tracker.network import ModelCard, SiameseNetwork, channels_last, save_network
 
 
@@ -93,6 +95,14 @@ SIAMFC_LOOP = {
 BOX_LOOP = {"window_influence": 0.2, "scale_rate": 0.2, "online_share": 0.5, "online_spread": 0.1}
 
 
+def _boxes(head: str) -> Recipe:
+    """A head that regresses boxes by towers on the compact backbone."""
+    return Recipe(
+        ModelCard("compact", head, mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
+        pairs=300_000,
+    )
+
+
 def _siamfc(backbone: str) -> Recipe:
     """SiamFC's head on a backbone that takes all the time: small search regions, many foreign exemplars."""
     return Recipe(
@@ -109,8 +119,11 @@ def _siamfc(backbone: str) -> Recipe:
 
 RECIPES = {
     "compact": Recipe(
-        ModelCard("compact", "box", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
-        pairs=300_000,
+        ModelCard("compact", "siamfc_box", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
+        pairs=400_000,
+        search_size=191,
+        foreign=6,
+        data=PairConfig(shift=28.0),
     ),
     "ciresnet22": _siamfc("ciresnet22"),
     "ciresnet16": _siamfc("ciresnet16"),
@@ -118,10 +131,8 @@ RECIPES = {
     "ciresinception22": _siamfc("ciresinception22"),
     "ciresnext22": _siamfc("ciresnext22"),
     "alexnet": _siamfc("alexnet"),
-    "compact_pixel": Recipe(
-        ModelCard("compact", "pixel", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
-        pairs=300_000,
-    ),
+    "compact_box": _boxes("box"),
+    "compact_pixel": _boxes("pixel"),
 }
 
 
@@ -157,17 +168,23 @@ class SiameseTraining(L.LightningModule):
         self.recipe, self.seed, self.teacher_file = recipe, seed, teacher
         self.network = channels_last(SiameseNetwork(recipe.card))
         channels: Any = self.network.backbone.out_channels
-        self.hint = Hint(channels, Teacher(teacher).channels) if teacher else None
+        features_only = teacher is not None and teacher.suffix == ".onnx"
+        self.hint = Hint(channels, Teacher(teacher).channels) if teacher and features_only else None
+        self.imitation = Imitation() if teacher and not features_only else None
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
-        self.loss = box_loss if self.network.head.regresses_boxes else logistic_loss
+        self.loss = logistic_loss if isinstance(self.network.head, SiamFCHead) else box_loss
 
     def on_fit_start(self) -> None:
         """Put the images where the crops are wanted; not before, as the averaging of weights copies this module."""
         self.cropper = Cropper(self.trainer.datamodule.footage.images, self.device)  # type: ignore[attr-defined]
         self.noise = torch.Generator(self.device)
-        if self.teacher_file is not None:
+        if self.teacher_file is None:
+            return
+        if self.hint is not None:
             self.teacher = Teacher(self.teacher_file, torch.get_num_threads())
+        else:
+            self.responding_teacher = [load_siamfc_network(self.teacher_file).fused().to(self.device)]
 
     def on_train_epoch_start(self) -> None:
         """Augment each epoch by a seed of its own."""
@@ -189,9 +206,14 @@ class SiameseTraining(L.LightningModule):
         features = self.network.features(searches)
         response = self.network.head.search(features, kernels)
         rolls = range(1, self.recipe.foreign + 1)
-        others = torch.cat([self.network.head.search(features, kernels.roll(k, 0))[:, :1] for k in rolls], dim=1)
+        others = torch.cat([self.network.head.logits(features, kernels.roll(k, 0)) for k in rolls], dim=1)
         foreign = torch.stack([batch.scenes != batch.scenes.roll(k, 0) for k in rolls], dim=1)
         parts = self.loss(response.float(), boxes, others.float(), foreign, card.stride, size)
+        if self.imitation is not None:
+            logits = torch.cat([response[:, :1], others], dim=1).float()
+            imitation = self.imitation(logits, self.taught(exemplars, searches))
+            parts["imitation"] = imitation.detach()
+            parts["loss"] = parts["loss"] + imitation
         if self.hint is not None:
             looks = ((exemplars, exemplar_features, card.exemplar_size), (searches, features, size))
             hints = [self.hint(seen, self.teacher(crops), card.stride, side) for crops, seen, side in looks]
@@ -199,6 +221,15 @@ class SiameseTraining(L.LightningModule):
             parts["loss"] = parts["loss"] + self.recipe.hint * torch.stack(hints).mean()
         self.log_dict(parts)
         return parts["loss"]
+
+    @torch.no_grad()
+    def taught(self, exemplars: Tensor, searches: Tensor) -> Tensor:
+        """(n, 1 + K, R, R) response of a teacher of SiamFC's kind to its own and K foreign exemplars."""
+        (teacher,) = self.responding_teacher
+        kernels, features = teacher.template(exemplars), teacher.features(searches)
+        return torch.cat(
+            [teacher.head.search(features, kernels.roll(k, 0)) for k in range(self.recipe.foreign + 1)], dim=1
+        ).float()
 
     def configure_optimizers(self) -> Any:
         """AdamW, without decay on norms, biases and scales."""

@@ -31,6 +31,7 @@ MODELS = [
     "ciresinception22",
     "ciresnext22",
     "alexnet",
+    "compact_box",
     "compact_pixel",
 ]
 

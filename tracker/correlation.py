@@ -55,6 +55,19 @@ def pixelwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
     return products.reshape(n, -1, h, w) * c**-0.5
 
 
+UNIT = 32.0  # pixels of the search crop that a raw regression output of 0 means
+
+
+def distances(raw: Tensor) -> Tensor:
+    """(N, 4, R, R) output of a regression tower → distances to the four sides in pixels of the search crop."""
+    return UNIT * raw.float().clamp(-4.0, 3.0).exp()
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Unpadded convolution → batch normalisation."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, bias=False), nn.BatchNorm2d(outputs))
+
+
 class SiamFCHead(nn.Module):
     """Scaled cross-correlation: the logit of "the target's centre is here".
 
@@ -80,7 +93,42 @@ class SiamFCHead(nn.Module):
 
     def search(self, features: Tensor, kernel: Tensor) -> Tensor:
         """(N, C, H, W) and (N, C, h, w) → (N, 1, H−h+1, W−w+1) logits."""
+        return self.logits(features, kernel)
+
+    def logits(self, features: Tensor, kernel: Tensor) -> Tensor:
+        """Channel 0 of `search` alone, for which training asks many foreign kernels."""
+        kernel = kernel[:, : self.channels]
         return cross_correlation(features, kernel) * (self.gain / kernel[0].numel()) + self.bias
+
+
+class SiamFCBoxHead(SiamFCHead):
+    """SiamFC's correlation says where the target is, a depth-wise one how large.
+
+    A correlation summed over all channels compares from the first step of training, while a tower has to learn to; so
+    the decision stays with the former, and the tower only measures. Regression looks at 3×3 cells of necks that each
+    saw 3×3 cells of features, so that it answers for the same cells as the classification.
+
+    Args:
+        channels: of the backbone's features.
+        width: channels of the necks and of the tower.
+    """
+
+    regresses_boxes = True
+
+    def __init__(self, channels: int, width: int = 64) -> None:
+        super().__init__(channels)
+        self.exemplar_neck = conv_bn(channels, width, 3)
+        self.search_neck = conv_bn(channels, width, 3)
+        self.regress = nn.Sequential(*conv_bn(width, width, 1), nn.ReLU(inplace=True), nn.Conv2d(width, 4, 1))
+
+    def template(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) features → (N, C + width, h, w): they, and the exemplar's neck within a border of zeros."""
+        return torch.cat([features, F.pad(self.exemplar_neck(features), (1, 1, 1, 1))], dim=1)
+
+    def search(self, features: Tensor, kernel: Tensor) -> Tensor:
+        """(N, C, H, W) features and the kernel → (N, 5, H−h+1, W−w+1), the channels as `BoxHead` has them."""
+        shape = depthwise_correlation(self.search_neck(features), kernel[:, self.channels :, 1:-1, 1:-1])
+        return torch.cat([self.logits(features, kernel).float(), distances(self.regress(shape))], dim=1)
 
 
 class BoxHead(nn.Module):
@@ -96,21 +144,16 @@ class BoxHead(nn.Module):
     """
 
     regresses_boxes = True
-    UNIT = 32.0  # pixels of the search crop that a raw regression output of 0 means
 
     def __init__(self, channels: int, width: int = 64) -> None:
         super().__init__()
-        self.exemplar_neck = self._conv_bn(channels, 2 * width, 1)
-        self.search_neck = self._conv_bn(channels, 2 * width, 1)
+        self.exemplar_neck = conv_bn(channels, 2 * width, 1)
+        self.search_neck = conv_bn(channels, 2 * width, 1)
         decision = nn.Conv2d(width, 1, 1)
         assert decision.bias is not None
-        self.classify = nn.Sequential(*self._conv_bn(width, width, 3), nn.ReLU(inplace=True), decision)
-        self.regress = nn.Sequential(*self._conv_bn(width, width, 3), nn.ReLU(inplace=True), nn.Conv2d(width, 4, 1))
+        self.classify = nn.Sequential(*conv_bn(width, width, 3), nn.ReLU(inplace=True), decision)
+        self.regress = nn.Sequential(*conv_bn(width, width, 3), nn.ReLU(inplace=True), nn.Conv2d(width, 4, 1))
         nn.init.constant_(decision.bias, -3.0)  # most cells are background: start by saying so
-
-    @staticmethod
-    def _conv_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, bias=False), nn.BatchNorm2d(outputs))
 
     def template(self, features: Tensor) -> Tensor:
         """(N, C, h, w) features → (N, 2·width, h, w) kernel."""
@@ -123,8 +166,12 @@ class BoxHead(nn.Module):
         from the cell's centre to the left, top, right and bottom side of the target.
         """
         seen, shape = self.correlate(self.search_neck(features), kernel)
-        distances = self.UNIT * self.regress(shape).float().clamp(-4.0, 3.0).exp()
-        return torch.cat([self.classify(seen).float(), distances], dim=1)
+        return torch.cat([self.classify(seen).float(), distances(self.regress(shape))], dim=1)
+
+    def logits(self, features: Tensor, kernel: Tensor) -> Tensor:
+        """Channel 0 of `search` alone, for which training asks many foreign kernels."""
+        seen, _ = self.correlate(self.search_neck(features), kernel)
+        return self.classify(seen)
 
     def correlate(self, search: Tensor, kernel: Tensor) -> tuple[Tensor, ...]:
         """What the two towers look at: classification's and regression's half of the correlation."""
@@ -144,7 +191,7 @@ class PixelHead(BoxHead):
 
     def __init__(self, channels: int, width: int = 64, cells: int = 25) -> None:
         super().__init__(channels, width)
-        first = [nn.Sequential(*self._conv_bn(cells, width, 3), nn.ReLU(inplace=True)) for _ in range(2)]
+        first = [nn.Sequential(*conv_bn(cells, width, 3), nn.ReLU(inplace=True)) for _ in range(2)]
         self.classify, self.regress = (
             nn.Sequential(*entry, *tower) for entry, tower in zip(first, (self.classify, self.regress), strict=True)
         )

@@ -22,11 +22,16 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backbones import build_backbone
-from tracker.correlation import BoxHead, PixelHead, SiamFCHead
+from tracker.correlation import BoxHead, PixelHead, SiamFCBoxHead, SiamFCHead
 
 CARD_FORMAT = 1
 PRECISIONS = ("fp32", "bf16")
-HEADS: dict[str, type[SiamFCHead] | type[BoxHead]] = {"siamfc": SiamFCHead, "box": BoxHead, "pixel": PixelHead}
+HEADS: dict[str, type[SiamFCHead] | type[BoxHead]] = {
+    "siamfc": SiamFCHead,
+    "siamfc_box": SiamFCBoxHead,
+    "box": BoxHead,
+    "pixel": PixelHead,
+}
 
 
 class WeightsError(ValueError):
@@ -39,8 +44,8 @@ class ModelCard:
 
     Attributes:
         backbone: name for `backbones.build_backbone`.
-        head: "siamfc" (response of one channel), "box" (classification and distances to the four sides) or
-            "pixel" (the same from pixel-wise correlation).
+        head: "siamfc" (response of one channel), "siamfc_box" (distances to the four sides beside it), "box"
+            (classification by a tower, and the distances) or "pixel" (the same from pixel-wise correlation).
         exemplar_size: side of the exemplar crop in pixels.
         search_size: side of the search crop in pixels.
         stride: pixels of the crop between two cells of the response.

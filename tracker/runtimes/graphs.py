@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tracker.correlation import BoxHead, SiamFCHead
+from tracker.correlation import BoxHead, SiamFCBoxHead, SiamFCHead, distances
 from tracker.network import SiameseNetwork
 
 
@@ -65,13 +65,18 @@ def respond(network: SiameseNetwork, features: Tensor, kernels: Tensor) -> Tenso
     """What the network's head says, with every correlation in portable operations."""
     head = network.head
     if isinstance(head, SiamFCHead):
+        whole, c = kernels, head.channels
+        kernels = whole[:, :c]
         share = kernels[0].numel() ** -0.5  # of the division before and after the sum, which fp16 could not hold else
-        return cross_correlation(features, kernels * share) * (head.gain * share) + head.bias
+        logits = cross_correlation(features, kernels * share) * (head.gain * share) + head.bias
+        if not isinstance(head, SiamFCBoxHead):
+            return logits
+        shape = depthwise_correlation(head.search_neck(features), whole[:, c:, 1:-1, 1:-1])
+        return torch.cat([logits, distances(head.regress(shape))], dim=1)
     if type(head) is not BoxHead:
         return head.search(features, kernels)  # correlates by matrix products as it is
     seen, shape = depthwise_correlation(head.search_neck(features), kernels).chunk(2, dim=1)
-    distances = head.UNIT * head.regress(shape).clamp(-4.0, 3.0).exp()
-    return torch.cat([head.classify(seen), distances], dim=1)
+    return torch.cat([head.classify(seen), distances(head.regress(shape))], dim=1)
 
 
 def cross_correlation(search: Tensor, kernel: Tensor) -> Tensor:
