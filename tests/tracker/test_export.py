@@ -70,11 +70,15 @@ def test_the_graphs_compute_what_the_network_does(networks, exported, name: str,
         assert np.abs(array - expected.numpy()).max() <= 1e-3 * expected.abs().max()
 
 
-def test_a_head_of_pixelwise_correlation_can_be_exported(tmp_path: Path):
+@pytest.mark.parametrize("head", ["siamfc_box", "pixel"])
+def test_every_other_head_can_be_exported_to_tensorrt_too(tmp_path: Path, head: str):
+    """Exported graphs are kept only if they answer as torch does, each channel of the response by itself."""
     torch.manual_seed(0)
-    network = SiameseNetwork(ModelCard("compact", "pixel", mean=114.0, scale=1 / 64)).eval()
-    _, parity = export.export(network, tmp_path, "pixel")
+    network = SiameseNetwork(ModelCard("compact", head, mean=114.0, scale=1 / 64)).eval()
+    made, parity = export.export(network, tmp_path, head)
     assert parity.worst < 1e-3
+    for graph in GRAPHS:
+        assert {node.op_type for node in graph_of(made, graph).graph.node} <= OPERATORS
 
 
 def test_what_is_not_the_network_is_not_written(networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
