@@ -171,6 +171,11 @@ class SiameseTraining(L.LightningModule):
         features_only = teacher is not None and teacher.suffix == ".onnx"
         self.hint = Hint(channels, Teacher(teacher).channels) if teacher and features_only else None
         self.imitation = Imitation() if teacher and not features_only else None
+        if self.imitation is not None and not isinstance(self.network.head, SiamFCHead):
+            raise ValueError(
+                f"{teacher}: only a network that correlates as SiamFC does can learn a SiamFC's responses; the head "
+                f"{recipe.card.head!r} takes the features of an .onnx backbone for a teacher"
+            )
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
         self.loss = logistic_loss if isinstance(self.network.head, SiamFCHead) else box_loss

@@ -196,6 +196,27 @@ def test_logistic_loss_is_that_of_a_plain_loop() -> None:
     assert float(found["loss"]) == pytest.approx(expected)
 
 
+def test_logistic_loss_measures_the_boxes_of_its_positive_cells() -> None:
+    response, others = _response(5), _others()
+    overlaps, regression = [], []
+    for n, row, column in np.ndindex(N, CELLS, CELLS):
+        x, y, w, h = BOXES[n]
+        cx, cy = SIZE / 2 + (column - CELLS // 2) * STRIDE, SIZE / 2 + (row - CELLS // 2) * STRIDE
+        if abs(cx - x - w / 2) + abs(cy - y - h / 2) <= 16 and x < cx < x + w and y < cy < y + h:
+            sides = response[n, 1:, row, column].tolist()
+            truth = rectangle(x, y, x + w, y + h)
+            found = rectangle(cx - sides[0], cy - sides[1], cx + sides[2], cy + sides[3])
+            left, top, right, bottom = truth.union(found).bounds
+            hull = (right - left) * (bottom - top)
+            overlaps.append(truth.intersection(found).area / truth.union(found).area)
+            regression.append(1 - overlaps[-1] + (hull - truth.union(found).area) / hull)
+    found = logistic_loss(response, torch.tensor(BOXES), others, VALID, STRIDE, SIZE)
+    plainly = logistic_loss(response[:, :1], torch.tensor(BOXES), others, VALID, STRIDE, SIZE)
+    assert float(found["giou"]) == pytest.approx(np.mean(regression))
+    assert float(found["iou"]) == pytest.approx(np.mean(overlaps))
+    assert float(found["loss"]) == pytest.approx(float(plainly["loss"]) + np.mean(regression))
+
+
 @pytest.mark.parametrize("loss", [box_loss, logistic_loss])
 def test_exemplars_that_may_show_the_same_object_do_not_count(loss: object) -> None:
     assert callable(loss)

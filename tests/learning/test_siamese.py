@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from backbones.alexnet import FDSIAMFC_WIDTHS, AlexNet
 from learning.crops import Cropper
+from learning.distil import Imitation
 from learning.footage import Footage
 from learning.pairs import PairBatches, PairConfig
 from learning.siamese import RECIPES, Recipe, SiameseTraining, train, train_and_save
@@ -210,6 +212,34 @@ def test_a_teacher_is_learned_from_and_named_in_the_card(
     assert card.training["teacher"]["file"] == "teacher.onnx"
     assert card.training["teacher"]["sha256"] == hashlib.sha256(teacher_file.read_bytes()).hexdigest()
     load_network(tmp_path / "model.safetensors")  # which has nothing of the teacher in it
+
+
+def test_a_teacher_s_responses_are_learned_from(footage: Footage, tmp_path: Path, monkeypatch: Any) -> None:
+    torch.manual_seed(1)
+    teacher = tmp_path / "teacher.pth"
+    torch.save({f"backbone.{name}": t for name, t in AlexNet(FDSIAMFC_WIDTHS).state_dict().items()}, teacher)
+    seen: list[float] = []
+    log = SiameseTraining.log_dict
+    monkeypatch.setattr(
+        SiameseTraining, "log_dict", lambda self, parts: (seen.append(float(parts["imitation"])), log(self, parts))
+    )
+    options: dict[str, Any] = {"accelerator": "cpu", "precision": "32-true", "progress": False}
+    recipe = _recipe(40)
+    with pytest.raises(ValueError, match="only a network that correlates as SiamFC does"):
+        train(recipe, footage, tmp_path, teacher=teacher, **options)
+    recipe = dataclasses.replace(recipe, card=dataclasses.replace(recipe.card, head="siamfc_box"))
+    train(recipe, footage, tmp_path, teacher=teacher, **options)
+    assert np.mean(seen[-5:]) < 0.9 * np.mean(seen[:5])
+
+
+def test_imitation_asks_for_the_shape_of_a_response_only() -> None:
+    taught = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    loss = Imitation()
+    with torch.no_grad():
+        loss.gain.fill_(1.0)
+    standard = (taught - taught.mean()) / taught.std()
+    assert float(loss(standard, 7 * taught - 3)) == pytest.approx(0, abs=1e-10)
+    assert float(loss(standard + 0.5, taught)) == pytest.approx(0.25)
 
 
 def test_each_epoch_draws_new_pairs_after_resuming_too(footage: Footage, tmp_path: Path, monkeypatch: Any) -> None:

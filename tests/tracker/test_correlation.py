@@ -11,6 +11,7 @@ from torch import Tensor
 from tracker.correlation import (
     BoxHead,
     PixelHead,
+    SiamFCBoxHead,
     SiamFCHead,
     cross_correlation,
     depthwise_correlation,
@@ -119,7 +120,27 @@ def test_the_box_head_s_distances_stay_in_the_region_whatever_it_is_shown():
     assert response[:, 1:].max() < 1000
 
 
-@pytest.mark.parametrize("head_type", [SiamFCHead, BoxHead, PixelHead])
+def test_a_siamfc_head_with_boxes_decides_as_one_without():
+    torch.manual_seed(0)
+    head, plainly = SiamFCBoxHead(8, width=4).eval().double(), SiamFCHead(8).double()
+    search, exemplar = random(2, 8, 12, 14), random(2, 8, 5, 5, seed=1)
+    response = head.search(search, head.template(exemplar))
+    assert response.shape == (2, 5, 8, 10)  # distances for the same cells as the decision
+    torch.testing.assert_close(response[:, :1], plainly.search(search, exemplar).float(), check_dtype=False)
+    assert (response[:, 1:] > 0).all()
+    moved = head.search(search[..., 1:, 2:], head.template(exemplar))
+    torch.testing.assert_close(moved, response[..., 1:, 2:])  # nothing is padded
+
+
+@pytest.mark.parametrize("head_type", [SiamFCHead, SiamFCBoxHead, BoxHead, PixelHead])
+def test_logits_alone_are_the_first_channel(head_type):
+    torch.manual_seed(0)
+    head = head_type(6).eval()
+    search, kernel = random(2, 6, 11, 11).float(), head.template(random(2, 6, 5, 5, seed=1).float())
+    torch.testing.assert_close(head.logits(search, kernel), head.search(search, kernel)[:, :1])
+
+
+@pytest.mark.parametrize("head_type", [SiamFCHead, SiamFCBoxHead, BoxHead, PixelHead])
 def test_heads_answer_pair_by_pair(head_type):
     torch.manual_seed(0)
     head = head_type(6).eval().double()
@@ -131,7 +152,7 @@ def test_heads_answer_pair_by_pair(head_type):
         torch.testing.assert_close(together[i : i + 1], alone)
 
 
-@pytest.mark.parametrize("head_type", [SiamFCHead, BoxHead, PixelHead])
+@pytest.mark.parametrize("head_type", [SiamFCHead, SiamFCBoxHead, BoxHead, PixelHead])
 def test_all_parameters_of_a_head_learn(head_type):
     torch.manual_seed(0)
     head = head_type(6).train()
