@@ -6,6 +6,7 @@ once whatever its size, several processes share its pages, and opening it runs n
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,43 @@ class Footage:
         self.unlabelled.extend(index + start for index in other.unlabelled)
         return self
 
+    def share(self, fraction: float, seed: int = 0) -> Footage:
+        """A random share of the scenes of each group and of the images without boxes, for a learning curve.
+
+        A scene is kept whole or not at all, so that a quarter of the footage is a quarter of what there is to see and
+        not every fourth frame of it. With the same seed a smaller share lies within a larger one. Synthetic clips are
+        scenes of their own: what they are composed of may come from any other scene.
+
+        Args:
+            fraction: of scenes and images, in (0, 1]; at least one of each kind that there is.
+            seed: which ones.
+
+        Returns:
+            footage whose arrays are shared, not copied, without the images that nothing refers to.
+
+        Raises:
+            ValueError: a fraction outside (0, 1].
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"the share of the footage must lie in (0, 1], got {fraction}")
+        rng = np.random.default_rng(seed)
+        members: dict[str, dict[int, list[Track]]] = {}
+        for scene, track in zip(scenes(self.tracks), self.tracks, strict=True):
+            members.setdefault(track.group, {}).setdefault(scene, []).append(track)
+        tracks = [
+            track
+            for group in sorted(members)
+            for scene in _some(sorted(members[group]), fraction, rng)
+            for track in members[group][scene]
+        ]
+        unlabelled = sorted(_some(self.unlabelled, fraction, rng))
+        used = np.unique(np.concatenate([unlabelled, *(track.images for track in tracks)])).astype(np.int64)
+        return Footage(
+            [self.images[index] for index in used.tolist()],
+            [replace(track, images=np.searchsorted(used, track.images)) for track in tracks],
+            np.searchsorted(used, np.asarray(unlabelled, np.int64)).tolist(),
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes of pixels."""
@@ -185,6 +223,29 @@ class Footage:
             for name, group, category, images, boxes in zip(*columns, *parts, strict=False)
         ]
         return footage
+
+
+def scenes(tracks: Sequence[Track]) -> list[int]:
+    """The scene of each track, named after one of its images: tracks that share an image share a scene, and so do
+    those that a third one joins.
+    """
+    parents: dict[int, int] = {}
+
+    def root(image: int) -> int:
+        while parents.setdefault(image, image) != image:
+            image = parents[image]
+        return image
+
+    for track in tracks:
+        scene = root(int(track.images[0]))
+        for image in track.images.tolist():
+            parents[root(image)] = scene
+    return [root(int(track.images[0])) for track in tracks]
+
+
+def _some(items: Sequence[int], fraction: float, rng: np.random.Generator) -> list[int]:
+    """The first `fraction` of the items in a random order, rounded up, so that a larger share holds a smaller one."""
+    return [items[place] for place in rng.permutation(len(items))[: math.ceil(len(items) * fraction - 1e-9)]]
 
 
 def _joined(arrays: Sequence[NDArray], empty: NDArray) -> NDArray:

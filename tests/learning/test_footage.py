@@ -145,3 +145,59 @@ def test_wrong_images_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_a_track_is_as_long_as_its_images() -> None:
     assert len(Track("x", "video", np.arange(3), np.ones((3, 4), np.float32))) == 3
+
+
+# ---------------------------------------------------------------- shares
+
+
+def _many(scenes: int = 8) -> Footage:
+    """Each video scene has two frames with two tracks that overlap in one of them; stills, and images without boxes."""
+    footage = Footage()
+    for scene in range(scenes):
+        a, b, still, bare = (footage.add_image(np.full((4, 4, 3), 4 * scene + k, np.uint8)) for k in range(4))
+        footage.add_track(f"v{scene}/1", "video", [a, b], [(0, 0, 2, 2)] * 2)
+        footage.add_track(f"v{scene}/2", "video", [b], [(1, 1, 2, 2)])
+        footage.add_track(f"s{scene}", "still", still, (0, 0, 3, 3))
+        footage.unlabelled.append(bare)
+    return footage
+
+
+def _grey(footage: Footage, indices: list[int]) -> list[int]:
+    """What the images show, which is their number in `_many`."""
+    return [int(footage.images[index][0, 0, 0]) for index in indices]
+
+
+@pytest.mark.parametrize(("fraction", "scenes"), [(0.01, 1), (0.25, 2), (0.3, 3), (0.5, 4), (1.0, 8)])
+def test_a_share_keeps_whole_scenes_of_every_kind(fraction: float, scenes: int) -> None:
+    whole = _many()
+    part = whole.share(fraction, seed=1)
+    names = {track.name for track in part.tracks}
+    videos = {name[1] for name in names if name[0] == "v"}
+    assert names == {f"v{scene}/{track}" for scene in videos for track in (1, 2)} | {n for n in names if n[0] == "s"}
+    assert len(videos) == len([name for name in names if name[0] == "s"]) == len(part.unlabelled) == scenes
+    assert len(part.images) == 4 * scenes, "others would fill the memory"
+    originals = {track.name: track for track in whole.tracks}
+    for track in part.tracks:
+        original = originals[track.name]
+        assert _grey(part, track.images.tolist()) == _grey(whole, original.images.tolist())
+        np.testing.assert_array_equal(track.boxes, original.boxes)
+    assert set(_grey(part, part.unlabelled)) <= set(_grey(whole, whole.unlabelled))
+
+
+def test_a_smaller_share_lies_within_a_larger_one_and_the_seed_chooses() -> None:
+    def shown(fraction: float, seed: int) -> set[int]:
+        return {int(image[0, 0, 0]) for image in _many(40).share(fraction, seed).images}
+
+    assert shown(0.25, 0) < shown(0.5, 0) < shown(1.0, 0)
+    assert shown(0.25, 0) != shown(0.25, 1)
+    assert shown(0.25, 0) == shown(0.25, 0)
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.5, 1.01, float("nan")])
+def test_a_share_outside_of_the_whole_is_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match="must lie in"):
+        _many().share(fraction)
+
+
+def test_a_share_of_nothing_is_nothing() -> None:
+    assert Footage().share(0.5).summary() == {"images": 0, "unlabelled": 0, "bytes": 0}
