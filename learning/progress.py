@@ -60,7 +60,7 @@ class Progress(Callback):
     In a terminal that is a bar; elsewhere a line a checkpoint.
 
     Args:
-        batch_size: pairs a step and process.
+        batch_size: pairs a step.
         steps: of the whole training.
         shown: False shows nothing, and logs all the same.
         every: steps between two rows of the log.
@@ -73,9 +73,8 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Start the clock and the bar."""
-        self.pairs = self.batch_size * trainer.world_size  # a step
         hidden = None if self.shown and trainer.is_global_zero else True  # None: unless this is no terminal
-        done, total = trainer.global_step * self.pairs, self.steps * self.pairs
+        done, total = trainer.global_step * self.batch_size, self.steps * self.batch_size
         self.bar = tqdm(desc="train", initial=done, total=total, unit="pair", unit_scale=True, disable=hidden)
         self._restart(module.device)
 
@@ -89,10 +88,11 @@ class Progress(Callback):
         """Log every `every` steps."""
         self.loss += outputs["loss"].detach()
         self.count += 1
-        self.bar.update(self.pairs)
+        self.bar.update(self.batch_size)
         if trainer.global_step % self.every == 0:
             elapsed = time.perf_counter() - self.since
-            loss, speed, share = float(self.loss) / self.count, self.count * self.pairs / elapsed, self.waited / elapsed
+            loss, speed = float(self.loss) / self.count, self.count * self.batch_size / elapsed
+            share = self.waited / elapsed
             module.log_dict({"mean_loss": loss, "pairs_per_second": speed, "waiting": share})
             self.words = f"loss {loss:.3f}, {speed:.1f} pairs/s, waiting {share:.1%}"
             self.bar.set_postfix_str(self.words)

@@ -40,7 +40,7 @@ class Recipe:
     Attributes:
         card: what the network is.
         pairs: length of the training in pairs.
-        batch_size: pairs a step.
+        batch_size: pairs a step, shared among the processes.
         learning_rate: its peak (see `learning_rate_at`).
         weight_decay: of AdamW.
         search_size: side of the search crop in training; a smaller one than the card's saves time and loses nothing
@@ -150,7 +150,7 @@ class PairData(L.LightningDataModule):
         seed = (self.seed, self.trainer.current_epoch, self.trainer.global_rank)
         batches = PairBatches(
             self.footage,
-            recipe.batch_size,
+            recipe.batch_size // self.trainer.world_size,
             recipe.batches_per_epoch,
             seed,
             card.exemplar_size,
@@ -317,6 +317,8 @@ def train(
                 Record(logger.log_dir),
             ],
         )
+        if recipe.batch_size % trainer.world_size:
+            raise ValueError(f"{trainer.world_size} processes cannot share {recipe.batch_size} pairs a step evenly")
         last = folder / "last.ckpt"
         if last.exists() and (finished := torch.load(last, "cpu", weights_only=True))["global_step"] >= recipe.steps:
             module.load_state_dict(

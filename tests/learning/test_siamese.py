@@ -9,7 +9,8 @@ import signal
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from learning.crops import Cropper
 from learning.distil import Imitation
 from learning.footage import Footage
 from learning.pairs import PairBatches, PairConfig
-from learning.siamese import RECIPES, Recipe, SiameseTraining, train, train_and_save
+from learning.siamese import RECIPES, PairData, Recipe, SiameseTraining, train, train_and_save
 from tracker import SiamTracker
 from tracker.network import ModelCard, SiameseNetwork, load_network
 
@@ -277,3 +278,15 @@ def test_an_interrupted_run_leaves_a_whole_checkpoint(footage: Footage, tmp_path
 def test_imagenet_weights_fit_ciresnet_only(footage: Footage, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not compact"):
         train(_recipe(1), footage, tmp_path, accelerator="cpu", init=tmp_path / "resnet50.pth", progress=False)
+
+
+def test_processes_share_the_pairs_of_a_step(footage: Footage, tmp_path: Path) -> None:
+    recipe = _recipe(1, batch_size=6)
+    data = PairData(footage, recipe)
+    sizes = []
+    for world_size in (1, 3):
+        data.trainer = cast(Any, SimpleNamespace(current_epoch=0, global_rank=0, world_size=world_size))
+        sizes.append(len(next(iter(data.train_dataloader())).boxes))
+    assert sizes == [6, 2]
+    with pytest.raises(ValueError, match="4 processes cannot share 6 pairs a step evenly"):
+        train(recipe, footage, tmp_path, accelerator="cpu", devices=4, progress=False)
