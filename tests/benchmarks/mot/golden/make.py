@@ -96,8 +96,8 @@ def make_scenes(folder):
             if rules == "any":
                 flags[np.isin(truth[:, 1], ids[:: max(2, len(ids) // 2)]) & (rng.random(len(truth)) < 0.3)] = 0
             else:
-                for one in ids[len(ids) // 2 :]:  # half of them are not to be scored, and their flag says so mostly
-                    classes[truth[:, 1] == one] = rng.choice([2, 3, 6, 7, 8, 9, 12])
+                for kind, one in zip((6, 7, 3, 8, 2, 12, 9), ids[len(ids) // 2 :], strict=False):
+                    classes[truth[:, 1] == one] = kind  # half of them are not to be scored, and mostly marked so
                     flags[truth[:, 1] == one] = rng.random() < 0.3
             write_scene(folder / rules, f"{rules.upper()}-{number + 1}", truth, flags, classes, frames)
             write_results(folder / rules, f"{rules.upper()}-{number + 1}", damage(truth, number, whole))
