@@ -64,19 +64,19 @@ class Ceiling:
         return Ceiling(self.threads, rates, max(self.bandwidth, other.bandwidth))
 
 
-def measure_ceiling(precisions: Iterable[str], threads: int, device: str = "cpu", side: int = SIDE) -> Ceiling:
+def measure_ceiling(precisions: Iterable[str], threads: int, device: str = "cpu", side: int | None = None) -> Ceiling:
     """Multiply and copy; torch's threads are as before afterwards.
 
     Args:
         precisions: of "fp32", "bf16", "fp16" and "int8".
         threads: CPU threads.
         device: as torch calls it.
-        side: of the square matrices.
+        side: of the square matrices; `SIDE` if not given.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        rates = {precision: _gemm(precision, device, side) for precision in precisions}
+        rates = {precision: _gemm(precision, device, side or SIDE) for precision in precisions}
         return Ceiling(threads, {key: rate for key, rate in rates.items() if rate}, _copy(device))
     finally:
         torch.set_num_threads(before)

@@ -98,7 +98,7 @@ def row(entry: Entry, speeds: Speeds) -> list[str]:
     times = [number(entry.percentile(share), 2) for share in (50, 95, 99)]
     budget, other = entry.budget, reference(entry, speeds)
     return [
-        *(entry.spec.name, entry.runtime, entry.precision or NO_VALUE, str(entry.threads)),
+        *(entry.spec.name, entry.runtime or NO_VALUE, entry.precision or NO_VALUE, str(entry.threads)),
         *(*times, number(entry.rate, 1), number(entry.ratio(other) if other else None, 2)),
         number(budget.forward if budget else None, 2),
         number(budget.around if budget else None, 2),

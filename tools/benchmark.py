@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             peers=options.peers,
         )
         if not any(entry.tracker for entry in entries):
-            raise ValueError("; ".join(entry.failure for entry in entries))
+            raise ValueError("; ".join(dict.fromkeys(entry.failure for entry in entries)))
         measures = (options.rounds, options.updates, options.seconds, options.soak, options.targets)
         speeds = latency.measure(entries, clip, *measures, say)
         if options.markdown:
