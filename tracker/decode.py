@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+PYRAMIDS = ("search", "exemplar")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class DecodeConfig:
     """How a response is read.
 
     Attributes:
-        scales: number of search scales; 1 for a head that regresses boxes, 3 for SiamFC's pyramid.
+        scales: number of scales; 1 for a head that regresses boxes, 3 for SiamFC's pyramid.
+        pyramid: of what there is one for each scale: "search" regions, as the papers have it, or "exemplar" crops,
+            compared with one search region: one pass through the network a frame, whatever the number of scales.
         scale_step: ratio of neighbouring scales of the pyramid.
         scale_penalty: pyramid: factor on the response of the outer scales. Boxes: strength k of the penalty
             exp(k − k·change) on a change of size and aspect (SiamRPN, Li et al. 2018, equation 13).
@@ -31,6 +34,7 @@ class DecodeConfig:
     """
 
     scales: int = 1
+    pyramid: str = "search"
     scale_step: float = 1.0375
     scale_penalty: float = 0.05
     scale_rate: float = 0.35
@@ -151,9 +155,33 @@ UPSAMPLE = 16  # SiamFC's: the 17×17 response is read on a grid of half a pixel
 
 
 def pyramid(config: DecodeConfig) -> Array:
-    """(S,) factors on the search region's side, the middle one 1."""
+    """(S,) changes of the target's size that the scales stand for, the middle one 1."""
     steps = np.arange(config.scales) - config.scales // 2
     return config.scale_step**steps
+
+
+def search_factors(config: DecodeConfig) -> Array:
+    """(S or 1,) factors on the search region's side: a larger one shows a target that has grown as it was."""
+    return pyramid(config) if config.pyramid == "search" else np.ones(1)
+
+
+def exemplar_factors(config: DecodeConfig) -> Array:
+    """(S or 1,) factors on the exemplar's side: a smaller one shows the target as it will look when it has grown."""
+    return 1 / pyramid(config) if config.pyramid == "exemplar" else np.ones(1)
+
+
+def equally_long(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The kernels of a pyramid of exemplars, each scaled to the length of the middle one.
+
+    A correlation favours the longer of two kernels, whatever it sees. Of equally long ones the exemplar itself, at each
+    of the scales, agrees most with its own (Cauchy-Schwarz).
+
+    Args:
+        kernels: (S, K, k, k).
+    """
+    lengths = np.sqrt(np.square(kernels, dtype=np.float64).sum((1, 2, 3), keepdims=True))
+    ratios = lengths[len(kernels) // 2] / np.maximum(lengths, 1e-12)
+    return (kernels * ratios).astype(np.float32)
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -167,11 +195,12 @@ def decode_pyramid(
 ) -> Decoded:
     """Read the responses of SiamFC's scale pyramid (Bertinetto et al. 2016, section 4; SiamDW's test loop).
 
-    The displacement is measured in the crop of the scale that won and is brought back to scale 1, the grid's centre
-    is (n − 1) / 2: SiamDW's code leaves both out, which costs it up to a quarter of a pixel of the crop.
+    The displacement is measured in the crop of the scale that won and, if each has its own, brought back to scale 1;
+    the grid's centre is (n − 1) / 2: SiamDW's code leaves both out, which costs it up to a quarter of a pixel of the
+    crop.
 
     Args:
-        response: (S, 1, R, R) logits, one search scale each, from small to large regions.
+        response: (S, 1, R, R) logits, one scale each, from small to large targets.
         size: (w, h) of the target's previous estimate in crop pixels.
         stride: crop pixels between cells.
         config: how.
@@ -199,7 +228,7 @@ def decode_pyramid(
     window = cosine_window(side)
     ranking = (1 - config.window_influence) * scores + config.window_influence * window / window.sum()
     row, column = divmod(int(ranking.argmax()), side)
-    middle, pixels = (side - 1) / 2, stride / UPSAMPLE * factors[chosen]
+    middle, pixels = (side - 1) / 2, stride / UPSAMPLE * (factors[chosen] if config.pyramid == "search" else 1.0)
     scale = 1 + config.scale_rate * (factors[chosen] - 1)
     logits = response[chosen, 0]
     return Decoded(

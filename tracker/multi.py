@@ -112,7 +112,7 @@ class MultiTracker:
             crops = [tracker.search_crops(image) for tracker in trackers]
             kernels = np.concatenate([tracker.target.kernel for tracker in trackers if tracker.target])
             both = self.model.runtime.search(np.concatenate(crops), kernels)
-            responses, features = (np.split(array, len(crops)) for array in both)
+            responses, features = (np.split(array, len(crops)) for array in both)  # all targets have as many
             for (number, tracker), response, seen in zip(self._trackers.items(), responses, features, strict=True):
                 self.results[number] = tracker.take(response, seen, image, since, timestamp)
             return dict(self.results)

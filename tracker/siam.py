@@ -2,7 +2,7 @@
 
 One look at the exemplar gives a kernel; in each frame the kernel is compared with a search region around the last
 place, and the peak of the response is the new place. A head that regresses boxes needs one search region, SiamFC's
-correlation one per scale.
+correlation one per scale, or one search region and an exemplar per scale.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from tracker.box import validate_box
 from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.crop import centre_of, crop, exemplar_side, mean_colour
-from tracker.decode import DecodeConfig, Decoded, decode_boxes, decode_pyramid, pyramid
+from tracker.decode import (
+    PYRAMIDS,
+    DecodeConfig,
+    Decoded,
+    decode_boxes,
+    decode_pyramid,
+    equally_long,
+    exemplar_factors,
+    search_factors,
+)
 from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
 from tracker.model import Model
@@ -72,6 +81,8 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionCon
             if not isinstance(value, number) or not low <= value <= high:
                 kind = "whole number" if number is Integral else "number"
                 raise ValueError(f"{name} must be a {kind} from {low:g} to {high:g}, got {value!r}")
+        if self.pyramid not in PYRAMIDS:
+            raise ValueError(f"pyramid must be {' or '.join(PYRAMIDS)}, got {self.pyramid!r}")
         weights: Any = self.weights
         if not isinstance(weights, tuple) or len(weights) != 4:
             raise ValueError(f"weights must be four numbers, got {weights!r}")
@@ -107,7 +118,7 @@ class Target:
         first_size: (w, h) at `init`.
         border: colour beyond the first frame's border.
         trusted_size: (w, h) when it was TRACKING last.
-        kernel: (1, K, k, k) of the exemplar.
+        kernel: (S or 1, K, k, k) of the exemplar, at each scale if the pyramid is of exemplars.
         confidence: the state machine.
         filter: what is learned of target and background in this video; `None` if the configuration asks for none.
         redetection: the search over the whole frame; `None` if the configuration asks for none.
@@ -247,7 +258,10 @@ class SiamTracker:
             self.target = None
 
     def search_crops(self, image: Image) -> NDArray[np.uint8]:
-        """(S, 255, 255, 3) search regions around the last place, one a scale; the first half of `update`."""
+        """(S or 1, 255, 255, 3) search regions around the last place; the first half of `update`.
+
+        There is one for each scale, unless the pyramid is of exemplars.
+        """
         target = self._tracked()
         return self._regions(image, target.centre, target.size, target.border)
 
@@ -263,7 +277,7 @@ class SiamTracker:
 
         Args:
             response: (S, C, R, R) of one target.
-            features: (S, F, s, s) of its search crops.
+            features: (S or 1, F, s, s) of its search crops.
             image: the frame that the crops were cut from.
             since: `time.perf_counter()` at which work on this frame began.
             timestamp: seconds; handed through.
@@ -302,11 +316,11 @@ class SiamTracker:
     def _regions(
         self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]
     ) -> NDArray[np.uint8]:
-        """(S, 255, 255, 3) search regions around a place, one a scale."""
+        """(S or 1, 255, 255, 3) search regions around a place, see `search_crops`."""
         card = self.model.card
         side = exemplar_side(*size) * card.search_size / card.exemplar_size
         return np.stack(
-            [crop(image, centre, side * factor, card.search_size, border) for factor in pyramid(self.config)]
+            [crop(image, centre, side * factor, card.search_size, border) for factor in search_factors(self.config)]
         )
 
     def _crop_size(self, size: tuple[float, float]) -> tuple[float, float]:
@@ -379,10 +393,12 @@ class SiamTracker:
     def _look(
         self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]
     ) -> NDArray[np.float32]:
-        """(1, K, k, k) kernel of what is at a place."""
-        card = self.model.card
-        exemplar = crop(image, centre, exemplar_side(*size), card.exemplar_size, border)
-        return self.model.runtime.template(exemplar[None])
+        """(S or 1, K, k, k) kernel of what is at a place, see `Target.kernel`."""
+        side, pixels = exemplar_side(*size), self.model.card.exemplar_size
+        factors = exemplar_factors(self.config)
+        exemplars = [crop(image, centre, side * factor, pixels, border) for factor in factors]
+        kernels = self.model.runtime.template(np.stack(exemplars))
+        return equally_long(kernels) if len(kernels) > 1 else kernels
 
     def _tracked(self) -> Target:
         if self.target is None:

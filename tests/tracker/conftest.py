@@ -16,6 +16,7 @@ from tracker.runtimes.files import GraphFiles
 
 GROUND, BRIGHT = 40.0, 220.0
 CELLS = 17
+TURN = 10.0  # logarithm of the area in a kernel that is turned by one radian
 
 
 def draw_target(size: tuple[int, int], *boxes: Box) -> NDArray[np.uint8]:
@@ -36,28 +37,32 @@ def draw_target(size: tuple[int, int], *boxes: Box) -> NDArray[np.uint8]:
 class SeeingRuntime:
     """Finds the bright box of `draw_target` in a crop by its moments and answers as a perfect head would.
 
-    The kernel is the box's size in the exemplar; a response's logits fall off with the distance from the box's centre,
-    and for SiamFC's head also with the mismatch of the size.
+    The kernel is a direction that stands for the box's size in the exemplar: as with a correlation, its length says
+    nothing of what it matches. A response's logits fall off with the distance from the box's centre, and for SiamFC's
+    head also with the mismatch of the size.
     """
 
     card: ModelCard
     name: str = "seeing"
 
     def template(self, crops: NDArray[np.uint8]) -> Array:
-        return np.array([self._measure(crop)[2:4] for crop in crops], np.float32).reshape(-1, 2, 1, 1)
+        angles = [np.log(max(np.prod(self._measure(crop)[2:4]), 1e-3)) / TURN for crop in crops]
+        return np.array([np.cos(angles), np.sin(angles)], np.float32).T.reshape(-1, 2, 1, 1)
 
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
-        sizes = np.repeat(kernels.reshape(-1, 2), len(crops) // len(kernels), axis=0)
-        response = np.stack([self._respond(crop, *size) for crop, size in zip(crops, sizes, strict=True)])
+        count = max(len(crops), len(kernels))
+        shown, known = (np.repeat(each, count // len(each), axis=0) for each in (crops, kernels.reshape(-1, 2)))
+        areas = np.exp(TURN * np.arctan2(known[:, 1], known[:, 0]))
+        response = np.stack([self._respond(crop, area) for crop, area in zip(shown, areas, strict=True)])
         return response, crops[:, 3::12, 3::12].transpose(0, 3, 1, 2).astype(np.float32)
 
-    def _respond(self, crop: NDArray[np.uint8], kernel_w: float, kernel_h: float) -> Array:
+    def _respond(self, crop: NDArray[np.uint8], area: float) -> Array:
         cells = (np.arange(CELLS) - CELLS // 2) * float(self.card.stride)
         x, y, w, h, seen = self._measure(crop)
         if not seen:
             return np.full((5 if self.card.head == "box" else 1, CELLS, CELLS), -8.0, np.float32)
         right, down = np.meshgrid(x - cells, y - cells)  # from each cell to the box's centre
-        mismatch = np.log(w * h / (kernel_w * kernel_h)) / 2 if self.card.head == "siamfc" else 0.0
+        mismatch = np.log(w * h / area) / 2 if self.card.head == "siamfc" else 0.0
         hill = np.exp(-(right**2 + down**2) / (2 * (1.5 * self.card.stride) ** 2))
         logits = -8.0 + (14.0 - min(400 * mismatch**2, 14.0)) * hill
         if self.card.head == "siamfc":
@@ -91,11 +96,12 @@ def draw() -> Callable[..., NDArray[np.uint8]]:
     return draw_target
 
 
-@pytest.fixture(params=["box", "siamfc"])
+@pytest.fixture(params=["box", "siamfc", "siamfc, exemplars"])
 def seeing(request: pytest.FixtureRequest) -> FakeModel:
-    """A model of either head that sees the boxes of `draw`."""
-    config = {} if request.param == "box" else {"scales": 3, "scale_penalty": 0.97, "window_influence": 0.2}
-    card = ModelCard("compact", request.param, config=config)
+    """A model of either head, and of either pyramid, that sees the boxes of `draw`."""
+    head, _, exemplars = request.param.partition(", ")
+    config = {} if head == "box" else {"scales": 3, "scale_penalty": 0.97, "window_influence": 0.2}
+    card = ModelCard("compact", head, config={**config, "pyramid": "exemplar"} if exemplars else config)
     return FakeModel(card, SeeingRuntime(card))
 
 

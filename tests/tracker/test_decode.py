@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 
@@ -19,7 +20,10 @@ from tracker.decode import (
     cosine_window,
     decode_boxes,
     decode_pyramid,
+    equally_long,
+    exemplar_factors,
     pyramid,
+    search_factors,
     statistics,
 )
 
@@ -68,6 +72,32 @@ def test_cells_lie_around_the_crop_s_centre():
 def test_the_pyramid_is_geometric_around_1(scales):
     factors = pyramid(DecodeConfig(scales=scales, scale_step=1.05))
     assert factors == pytest.approx([1.05**i for i in range(-(scales // 2), scales // 2 + 1)])
+
+
+def test_a_pyramid_is_of_search_regions_or_of_exemplars():
+    """A target that has grown is as large as before in a larger region, and as large as in a smaller exemplar."""
+    search, exemplar = (DecodeConfig(scales=3, scale_step=1.25, pyramid=kind) for kind in ("search", "exemplar"))
+    assert search_factors(search) == pytest.approx([0.8, 1, 1.25])
+    assert exemplar_factors(exemplar) == pytest.approx([1.25, 1, 0.8])
+    assert exemplar_factors(search).tolist() == search_factors(exemplar).tolist() == [1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS, st.integers(2, 5))
+def test_of_equally_long_kernels_each_agrees_most_with_itself(seed, scales):
+    draw = np.random.default_rng(seed)
+    kernels = (draw.normal(0, 1, (scales, 3, 2, 2)) * draw.uniform(0.1, 10, (scales, 1, 1, 1))).astype(np.float32)
+    even = equally_long(kernels)
+    products = even.reshape(scales, -1) @ kernels.reshape(scales, -1).T  # kernel by exemplar
+    assert products.argmax(0).tolist() == list(range(scales))
+    assert np.array_equal(even[scales // 2], kernels[scales // 2])
+    assert even.dtype == np.float32
+
+
+def test_a_kernel_of_nothing_stays_one():
+    kernels = np.ones((3, 2, 1, 1), np.float32)
+    kernels[0] = 0
+    assert np.array_equal(equally_long(kernels), kernels)
 
 
 # ---------------------------------------------------------------- boxes
@@ -160,6 +190,15 @@ def test_a_target_between_cells_is_found_in_the_image_at_any_scale(x, y, scale):
     # half of the grid's half pixel, and what cubic interpolation moves the top of a hill
     assert decoded.shift == pytest.approx((x, y), abs=0.75)
     assert decoded.size == pytest.approx((40 * factors[scale], 30 * factors[scale]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 15), st.integers(1, 15), st.integers(0, 2))
+def test_exemplars_of_all_scales_are_found_in_one_region(row, column, scale):
+    response = np.stack([hill(row, column, 9.0 if i == scale else 5.0) for i in range(3)])[:, None]
+    decoded = decode_pyramid(response, (40, 30), STRIDE, dataclasses.replace(THREE, pyramid="exemplar"))
+    assert decoded.shift == pytest.approx((STRIDE * (column - MIDDLE), STRIDE * (row - MIDDLE)), abs=0.2501)
+    assert decoded.size == pytest.approx((40 * 1.1 ** (scale - 1), 30 * 1.1 ** (scale - 1)))
 
 
 @settings(max_examples=40)

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracker
 from tracker.network import ModelCard, SiameseNetwork
-from tracker.runtimes import export, files, graphs
+from tracker.runtimes import export, files, graphs, kernels_by_crop
 from tracker.runtimes.files import GRAPHS, GraphFiles, identity_of
 from tracker.runtimes.parity import compare, textures
 from tracker.runtimes.quantise import centre_pixels, nodes_to_quantise
@@ -49,7 +50,25 @@ def test_correlations_are_sums_over_shifts(n: int, c: int, h: int, w: int, more_
         for x in range(more_columns + 1):
             expected[:, :, y, x] = (search[:, :, y : y + h, x : x + w] * kernel).sum((2, 3))
     torch.testing.assert_close(graphs.depthwise_correlation(search, kernel), expected)
-    torch.testing.assert_close(graphs.cross_correlation(search, kernel), expected.sum(1, keepdim=True))
+    if h == w:
+        torch.testing.assert_close(graphs.cross_correlation(search, kernel), expected.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("scales", [1, 3])
+def test_kernels_below_one_another_are_answered_in_turn(scales: int):
+    random = torch.Generator().manual_seed(0)
+    search = torch.randn(2, 4, 7, 6, generator=random, dtype=torch.float64)
+    kernels = torch.randn(2 * scales, 4, 3, 3, generator=random, dtype=torch.float64)
+    expected = torch.cat(
+        [
+            F.conv2d(search[crop : crop + 1], kernels[index : index + 1])
+            for crop in range(2)
+            for index in range(crop * scales, (crop + 1) * scales)
+        ]
+    )
+    piled = torch.from_numpy(kernels_by_crop(kernels.numpy(), 2))
+    assert piled.shape == (2, 4, 3 * scales, 3)
+    torch.testing.assert_close(graphs.cross_correlation(search, piled), expected)
 
 
 # ---------------------------------------------------------------- the graphs are the network
@@ -130,12 +149,14 @@ def test_tensorrt_has_every_operation(exported, name: str, graph: str):
 
 @pytest.mark.parametrize("name", ["compact", "ciresnet22"])
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_only_the_batch_is_free(exported, name: str, graph: str):
+def test_only_the_batch_and_the_number_of_exemplars_are_free(exported, name: str, graph: str):
     model = graph_of(exported[name], graph)
     onnx.checker.check_model(model, full_check=True)
     for value in [*model.graph.input, *model.graph.output]:
         batch, *others = value.type.tensor_type.shape.dim
         assert batch.dim_param
+        if (name, graph, value.name) == ("ciresnet22", "search", "kernels"):
+            assert others.pop(1).dim_param  # one kernel below another
         assert all(size.dim_value > 0 for size in others)
 
 

@@ -17,12 +17,15 @@ BOXES = [(70.0, 50.0, 40.0, 30.0), (10.0, 20.0, 18.5, 44.25), (150.0, 90.0, 45.0
 FRAMES = [np.random.default_rng(seed).integers(0, 256, (150, 200, 3)).astype(np.uint8) for seed in range(4)]
 
 
-@pytest.mark.parametrize(("name", "targets", "frames"), [("compact", 4, 4), ("ciresnet22", 2, 2)])
-def test_many_targets_give_the_boxes_of_as_many_trackers(weights, name, targets, frames):
+@pytest.mark.parametrize(
+    ("name", "targets", "frames", "config"),
+    [("compact", 4, 4, {}), ("ciresnet22", 2, 2, {}), ("ciresnet22", 2, 2, {"pyramid": "exemplar"})],
+)
+def test_many_targets_give_the_boxes_of_as_many_trackers(weights, name, targets, frames, config):
     model = Model(weights[name])
-    single = SiamTracker(model)
+    single = SiamTracker(model, **config)
     for first, frame in itertools.pairwise(FRAMES[:frames]):  # from the start: an untrained network multiplies rounding
-        multi = MultiTracker(model)
+        multi = MultiTracker(model, **config)
         ids = [multi.add(first, box) for box in BOXES[:targets]]
         together = multi.update(frame, 0.5)
         assert list(together) == ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import importlib.util
 import pickle
 import shutil
@@ -114,6 +116,19 @@ def test_each_target_has_its_scales_one_after_another(networks, exported, cache,
     np.testing.assert_allclose(whole, np.concatenate([first, second]), atol=1e-4 * np.abs(whole).max())
 
 
+@pytest.mark.parametrize("name", [*EXPORTED, "torch-fp32"])
+def test_one_crop_may_go_with_several_kernels(networks, exported, cache, name: str):
+    """(N·S) kernels: the first S are those of the first crop, and the backbone looks at each crop once."""
+    place(exported["ciresnet22"], cache / "onnx")
+    runtime = open_runtime(networks["ciresnet22"], name, weights=Path("ciresnet22.safetensors"))
+    exemplars, searches = textures(networks["ciresnet22"].card, 4)
+    kernels = runtime.template(exemplars)
+    found, features = runtime.search(searches[:2], kernels)
+    expected, seen = runtime.search(searches[[0, 0, 1, 1]], kernels)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(features, seen[::2], atol=1e-4 * np.abs(seen).max())
+
+
 @pytest.mark.parametrize("name", EXPORTED)
 def test_results_of_a_call_outlive_the_next(networks, exported, cache, name: str):
     place(exported["compact"], cache / "onnx")
@@ -123,8 +138,8 @@ def test_results_of_a_call_outlive_the_next(networks, exported, cache, name: str
     first = runtime.search(searches[:1], kernels[:1])
     kept = [array.copy() for array in first]
     runtime.search(searches[1:], kernels[1:])
-    for array, copy in zip(first, kept, strict=True):
-        np.testing.assert_array_equal(array, copy)
+    for array, before in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(array, before)
 
 
 @pytest.mark.parametrize("name", EXPORTED)
@@ -282,9 +297,14 @@ def test_threads_are_the_sessions_own(networks, exported, cache):
     assert torch.get_num_threads() == before
 
 
-def test_a_runtime_has_run_before_it_is_handed_out(weights, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("pyramid", "looks", "searches"), [("search", 1, 3), ("exemplar", 3, 1)])
+def test_a_runtime_has_run_before_it_is_handed_out(
+    networks, pyramid: str, looks: int, searches: int, monkeypatch: pytest.MonkeyPatch
+):
     """One search with as many crops as a frame will have, so that the first frame is as fast as the others."""
     calls = []
+    network = copy.copy(networks["ciresnet22"])
+    network.card = dataclasses.replace(network.card, config={**network.card.config, "pyramid": pyramid})
 
     class Counting:
         name = "torch"
@@ -294,14 +314,14 @@ def test_a_runtime_has_run_before_it_is_handed_out(weights, monkeypatch: pytest.
 
         def template(self, crops):
             calls.append(crops.shape)
-            return np.zeros((1, 512, 5, 5), np.float32)
+            return np.zeros((len(crops), 512, 5, 5), np.float32)
 
         def search(self, crops, kernels):
             calls.append(crops.shape)
 
     monkeypatch.setattr("tracker.runtimes.torch.TorchRuntime", Counting)
-    SiamTracker.from_pretrained(weights["ciresnet22"], runtime="torch")
-    assert calls == [(1, 127, 127, 3), (3, 255, 255, 3)]
+    open_runtime(network, "torch")
+    assert calls == [(looks, 127, 127, 3), (searches, 255, 255, 3)]
 
 
 # ---------------------------------------------------------------- TensorRT, as far as it goes without a GPU
@@ -323,6 +343,19 @@ def test_an_engine_is_kept_under_all_that_it_depends_on(tmp_path: Path, cache):
         tensorrt.engine_file(graph, *key[:2], "int8"),
     ]
     assert len({path, *changed}) == 5
+
+
+@pytest.mark.parametrize("name", ["compact", "ciresnet22"])
+def test_engines_have_a_shape_for_every_input(exported, name: str):
+    """With what is free filled in, kernels must stay what they are: so many channels, square, one below another."""
+    onnx = pytest.importorskip("onnx")
+    model, shapes = onnx.load(exported[name].search), {}
+    for value in model.graph.input:
+        sizes = tuple(size.dim_value or -1 for size in value.type.tensor_type.shape.dim)
+        shapes[value.name] = [tensorrt.input_shape(sizes, *limit) for limit in ((1, 1), (32, 9))]
+    assert shapes["crops"] == [(1, 255, 255, 3), (32, 255, 255, 3)]
+    kernels = {"compact": [(1, 128, 5, 5), (32, 128, 5, 5)], "ciresnet22": [(1, 512, 5, 5), (32, 512, 45, 5)]}
+    assert shapes["kernels"] == kernels[name]
 
 
 def test_tensorrt_without_a_gpu_says_so(weights, exported, cache, monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import threading
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from tracker import SiamTracker, TrackState
 from tracker.box import overlap, validate_box
+from tracker.correlation import cross_correlation
 from tracker.crop import centre_of, exemplar_side
 from tracker.network import ModelCard, WeightsError, save_network
 from tracker.siam import TrackerConfig
@@ -390,6 +392,74 @@ def real_tracker(weights) -> SiamTracker:
     return SiamTracker.from_pretrained(weights["compact"])
 
 
+def textured_frame(factor: float, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Blotches, seen `factor` times as large around the middle of `BOX` and then moved."""
+    draw = np.random.default_rng(3)
+    layers = [draw.normal(0, 1, (HEIGHT // cell, WIDTH // cell, 3)) for cell in (4, 8, 16, 32)]
+    image = sum(cv2.resize(layer, SIZE, interpolation=cv2.INTER_CUBIC) for layer in layers)
+    x, y = centre_of(BOX)
+    matrix = np.array([[factor, 0, x * (1 - factor) + shift[0]], [0, factor, y * (1 - factor) + shift[1]]])
+    matrix[:, 2] += (factor - 1) / 2  # of pixels' indices, which lie half a pixel before their centres
+    grey = np.clip(128 + 30 * np.asarray(image), 0, 255).astype(np.uint8)
+    return cv2.warpAffine(grey, matrix, SIZE, borderMode=cv2.BORDER_REFLECT)
+
+
+class PictureRuntime:
+    """Correlates pictures themselves, eight times smaller and without their mean: what the papers' networks do best."""
+
+    name = "picture"
+
+    @staticmethod
+    def features(crops: np.ndarray) -> np.ndarray:
+        inner = crops[:, 3 : 3 + crops.shape[1] // 8 * 8, 3 : 3 + crops.shape[1] // 8 * 8].astype(np.float32)
+        cells = inner.reshape(len(crops), inner.shape[1] // 8, 8, inner.shape[2] // 8, 8, 3).mean((2, 4))
+        return (cells - cells.mean((1, 2), keepdims=True)).transpose(0, 3, 1, 2)
+
+    def template(self, crops):
+        return self.features(crops)
+
+    def search(self, crops, kernels):
+        features, count = self.features(crops), max(len(crops), len(kernels))
+        seen, known = (torch.from_numpy(np.repeat(each, count // len(each), axis=0)) for each in (features, kernels))
+        return (cross_correlation(seen, known) / known[0].numel()).numpy(), features
+
+
+@pytest.mark.parametrize("pyramid", ["search", "exemplar"])
+@pytest.mark.parametrize("factor", [1 / 1.1, 1.0, 1.1])
+def test_a_pyramid_of_either_kind_sees_a_picture_grow_and_shrink(fake_model, pyramid, factor):
+    config = {"scales": 3, "scale_step": 1.1, "scale_penalty": 1.0, "scale_rate": 1.0, "window_influence": 0.0}
+    tracker = SiamTracker(fake_model(ModelCard("compact", "siamfc"), PictureRuntime()), pyramid=pyramid, **config)
+    tracker.init(textured_frame(1.0), BOX)
+    result = tracker.update(textured_frame(factor, (8.0, -6.0)))
+    assert result.box[2:] == pytest.approx((BOX[2] * factor, BOX[3] * factor), rel=1e-3)
+    x, y = centre_of(BOX)
+    assert centre_of(result.box) == pytest.approx((x + 8, y - 6), abs=1.0)
+
+
+def test_a_pyramid_of_exemplars_looks_once_a_frame(fake_model):
+    looked, searched = [], []
+
+    class Recording(NoiseRuntime):
+        def template(self, crops):
+            looked.append(crops)
+            return super().template(crops)
+
+        def search(self, crops, kernels):
+            searched.append((len(crops), len(kernels)))
+            return np.zeros((3, 1, 17, 17), np.float32), np.zeros((len(crops), 4, 21, 21), np.float32)
+
+    model, frame = fake_model(ModelCard("compact", "siamfc"), Recording(1)), noise_frame()
+    tracker = SiamTracker(model, scales=3, pyramid="exemplar", redetect_every=0)
+    tracker.init(frame, BOX)
+    for _ in range(3):
+        tracker.update(frame)
+    assert searched == [(1, 3)] * 3
+    SiamTracker(model, redetect_every=0).init(frame, BOX)
+    exemplars, alone = looked
+    assert exemplars.shape == (3, 127, 127, 3)
+    np.testing.assert_array_equal(exemplars[1:2], alone)
+
+
 @pytest.mark.parametrize(("head", "middle"), [("box", 0), ("siamfc", 1)])
 def test_the_exemplar_lies_in_the_middle_of_the_search_region_pixel_by_pixel(noise_tracker, head, middle):
     tracker, looks = noise_tracker(head), []
@@ -553,6 +623,8 @@ def test_an_unknown_key_is_refused(weights, config):
         ("siamfc", {"scales": 0}),
         ("siamfc", {"scales": 3.5}),
         ("siamfc", {"scale_step": 0}),
+        ("siamfc", {"pyramid": "both"}),
+        ("siamfc", {"pyramid": None}),
         ("box", {"scales": 3}),
         ("box", {"window_influence": 1.5}),
         ("box", {"window_influence": "0.3"}),

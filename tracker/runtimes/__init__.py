@@ -39,9 +39,11 @@ class Runtime(Protocol):
         ...
 
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
-        """(N·S, 255, 255, 3) search crops, S scales a target, and (N, K, k, k) kernels → response and features.
+        """Search crops and kernels of N targets → response and features.
 
-        The response is (N·S, C, R, R); the features are the backbone's, (N·S, F, s, s).
+        Either side may have S scales a target, one after another: (N·S, 255, 255, 3) crops and (N, K, k, k) kernels,
+        or (N, 255, 255, 3) crops and (N·S, K, k, k) kernels, these only for heads that do not regress boxes. The
+        response is (N·S, C, R, R); the features are the backbone's, as many as there are crops.
         """
         ...
 
@@ -101,9 +103,12 @@ def open_runtime(
     return _warm(_torch(network, "", device, threads, weights), network)
 
 
-def one_kernel_a_crop(kernels: Array, crops: int) -> Array:
-    """(N, K, k, k) kernels of targets with S crops each → (N·S, K, k, k)."""
-    return kernels if len(kernels) == crops else np.repeat(kernels, crops // len(kernels), axis=0)
+def kernels_by_crop(kernels: Array, crops: int) -> Array:
+    """The kernels of `Runtime.search` → (crops, K, S·k, k) as exported graphs take them: a crop's one below another."""
+    if len(kernels) <= crops:
+        return kernels if len(kernels) == crops else np.repeat(kernels, crops // len(kernels), axis=0)
+    channels, height, width = kernels.shape[1:]
+    return kernels.reshape(crops, -1, channels, height, width).swapaxes(1, 2).reshape(crops, channels, -1, width)
 
 
 def _installed(network: SiameseNetwork, device: str, weights: Path | None) -> list[str]:
@@ -124,8 +129,9 @@ def _warm(runtime: Runtime, network: SiameseNetwork) -> Runtime:
     """
     card = network.card
     scales = int(card.config.get("scales", 1))
-    kernels = runtime.template(np.zeros((1, card.exemplar_size, card.exemplar_size, 3), np.uint8))
-    runtime.search(np.zeros((scales, card.search_size, card.search_size, 3), np.uint8), kernels)
+    exemplars, searches = (scales, 1) if card.config.get("pyramid") == "exemplar" else (1, scales)
+    kernels = runtime.template(np.zeros((exemplars, card.exemplar_size, card.exemplar_size, 3), np.uint8))
+    runtime.search(np.zeros((searches, card.search_size, card.search_size, 3), np.uint8), kernels)
     return runtime
 
 

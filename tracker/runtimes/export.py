@@ -99,6 +99,10 @@ def to_onnx(network: SiameseNetwork, graph: str) -> onnx.ModelProto:
         inputs.append(fused.template(torch.zeros(2, 3, card.exemplar_size, card.exemplar_size)))
     module = TemplateGraph(fused) if graph == "template" else SearchGraph(fused)
     batch = torch.export.Dim("batch", min=1)
+    shapes: list[dict[int, Any]] = [{0: batch} for _ in inputs]
+    if graph == "search" and not card.head_type.regresses_boxes:
+        shapes[1][2] = inputs[1].shape[2] * torch.export.Dim("scales", min=1)
+        inputs[1] = inputs[1].repeat(1, 1, 3, 1)
     with warnings.catch_warnings(), quiet("torch.onnx"):
         warnings.simplefilter("ignore")  # deprecations inside torch's exporter
         program: Any = torch.onnx.export(
@@ -108,7 +112,7 @@ def to_onnx(network: SiameseNetwork, graph: str) -> onnx.ModelProto:
             opset_version=OPSET,
             input_names=module.inputs,
             output_names=module.outputs,
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            dynamic_shapes=tuple(shapes),
             verbose=False,
         )
     model = onnx.shape_inference.infer_shapes(program.model_proto, strict_mode=True)
@@ -127,7 +131,9 @@ def describe(model: onnx.ModelProto, graph: str, precision: str, card: ModelCard
     crop = card.exemplar_size if graph == "template" else card.search_size
     inputs = {"crops": f"uint8 ({batch}, {crop}, {crop}, 3), BGR, 0 to 255, as cut from the frame"}
     if graph == "search":
-        inputs["kernels"] = "float32, what `template` gave for the target of each crop"
+        inputs["kernels"] = "float32, what `template` gave for the target of each crop" + (
+            "; those of several exemplars of a target one below another (axis 2), their responses in turn (axis 0)"
+        ) * (not card.head_type.regresses_boxes)
         outputs = {
             "response": "float32; channel 0 is the logit of the target's centre being in a cell"
             + (", channels 1 to 4 the distances to its left, top, right and bottom side in pixels of the crop")

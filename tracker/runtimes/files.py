@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tracker.network import SiameseNetwork, tensor_hash
 
-EXPORT_FORMAT = 1  # raised when the graphs' inputs, outputs or meaning change
+EXPORT_FORMAT = 2  # raised when the graphs' inputs, outputs or meaning change
 GRAPHS = ("template", "search")
 
 

@@ -38,7 +38,9 @@ class TemplateGraph(nn.Module):
 
 
 class SearchGraph(nn.Module):
-    """(N, 255, 255, 3) uint8 search crops and (N, K, k, k) kernels → (N, C, R, R) response, (N, F, s, s) features.
+    """(N, 255, 255, 3) uint8 search crops and (N, K, S·k, k) kernels → (N·S, C, R, R) response, (N, F, s, s) features.
+
+    A head that does not regress boxes compares each crop with S kernels, one below another; S is 1 for the others.
 
     Args:
         network: fused.
@@ -64,36 +66,39 @@ def pixels(crops: Tensor) -> Tensor:
 def respond(network: SiameseNetwork, features: Tensor, kernels: Tensor) -> Tensor:
     """What the network's head says, with every correlation in portable operations."""
     head = network.head
-    if isinstance(head, SiamFCHead):
-        whole, c = kernels, head.channels
-        kernels = whole[:, :c]
-        share = kernels[0].numel() ** -0.5  # of the division before and after the sum, which fp16 could not hold else
-        logits = cross_correlation(features, kernels * share) * (head.gain * share) + head.bias
-        if not isinstance(head, SiamFCBoxHead):
-            return logits
-        shape = depthwise_correlation(head.search_neck(features), whole[:, c:, 1:-1, 1:-1])
+    if isinstance(head, SiamFCBoxHead):
+        logits = _logits(head, features, kernels[:, : head.channels])
+        shape = depthwise_correlation(head.search_neck(features), kernels[:, head.channels :, 1:-1, 1:-1])
         return torch.cat([logits, distances(head.regress(shape))], dim=1)
+    if isinstance(head, SiamFCHead):
+        return _logits(head, features, kernels)
     if type(head) is not BoxHead:
         return head.search(features, kernels)  # correlates by matrix products as it is
     seen, shape = depthwise_correlation(head.search_neck(features), kernels).chunk(2, dim=1)
     return torch.cat([head.classify(seen), distances(head.regress(shape))], dim=1)
 
 
-def cross_correlation(search: Tensor, kernel: Tensor) -> Tensor:
-    """`tracker.correlation.cross_correlation`: every cell of the kernel with every cell of the region, by one matrix
+def _logits(head: SiamFCHead, features: Tensor, kernels: Tensor) -> Tensor:
+    """`SiamFCHead.logits` of (N, C, S·k, k) kernels."""
+    share = 1 / (head.channels**0.5 * kernels.shape[3])  # of the division before and after the sum, for fp16's sake
+    return cross_correlation(features, kernels * share) * (head.gain * share) + head.bias
+
+
+def cross_correlation(search: Tensor, kernels: Tensor) -> Tensor:
+    """`tracker.correlation.cross_correlation`: every cell of the kernels with every cell of the region, by one matrix
     product; then the sum of products that belong to one shift, by a convolution of zeros and ones.
 
     Args:
         search: (N, C, H, W) features.
-        kernel: (N, C, h, w) features.
+        kernels: (N, C, S·k, k) features of S square kernels of each region, one below another.
 
     Returns:
-        (N, 1, H−h+1, W−w+1) inner products.
+        (N·S, 1, H−k+1, W−k+1) inner products.
     """
-    h, w = kernel.shape[2:]
-    products = kernel.flatten(2).transpose(1, 2) @ search.flatten(2)
-    belonging = torch.eye(h * w, dtype=search.dtype, device=search.device).reshape(1, h * w, h, w)
-    return F.conv2d(products.unflatten(2, search.shape[2:]), belonging)
+    k = kernels.shape[3]
+    products = kernels.flatten(2).transpose(1, 2) @ search.flatten(2)  # (N, S·k·k, H·W)
+    belonging = torch.eye(k * k, dtype=search.dtype, device=search.device).reshape(1, k * k, k, k)
+    return F.conv2d(products.reshape(-1, k * k, *search.shape[2:]), belonging)
 
 
 def depthwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:

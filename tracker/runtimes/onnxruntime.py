@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.network import WeightsError
-from tracker.runtimes import Array, RuntimeMissing, one_kernel_a_crop
+from tracker.runtimes import Array, RuntimeMissing, kernels_by_crop
 from tracker.runtimes.files import GraphFiles
 
 
@@ -54,7 +54,7 @@ class OnnxRuntime:
 
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
-        inputs = {"crops": crops, "kernels": one_kernel_a_crop(kernels, len(crops))}
+        inputs = {"crops": crops, "kernels": kernels_by_crop(kernels, len(crops))}
         response, features = self._search.run(["response", "features"], inputs)
         return response, features
 

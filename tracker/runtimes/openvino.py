@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.network import WeightsError
-from tracker.runtimes import Array, RuntimeMissing, one_kernel_a_crop
+from tracker.runtimes import Array, RuntimeMissing, kernels_by_crop
 from tracker.runtimes.files import GraphFiles
 
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}  # of what is not quantised; left alone, it takes bf16 if it can
@@ -61,7 +61,7 @@ class OpenVinoRuntime:
 
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
-        response, features = self._search.run(crops=crops, kernels=one_kernel_a_crop(kernels, len(crops)))
+        response, features = self._search.run(crops=crops, kernels=kernels_by_crop(kernels, len(crops)))
         return response, features
 
 

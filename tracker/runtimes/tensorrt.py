@@ -18,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from tracker.network import WeightsError
-from tracker.runtimes import Array, RuntimeMissing, one_kernel_a_crop
+from tracker.runtimes import Array, RuntimeMissing, kernels_by_crop
 from tracker.runtimes.files import GraphFiles, cache_folder
 
 log = logging.getLogger(__name__)
 
 LARGEST = 32  # crops in one call
 USUAL = 3  # crops that engines are tuned for: the scales of one target
+SCALES = 9  # kernels that one crop is compared with, at most
 WORKSPACE = 2**30  # bytes that the builder may use
 INSTALL = "pip install tensorrt --extra-index-url https://pypi.nvidia.com"
 # What the graphs may consist of: supported by TensorRT's ONNX parser (onnx-tensorrt, docs/operators.md, branches 8.6
@@ -73,7 +74,7 @@ class TensorRtRuntime:
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
         with torch.cuda.device(self.device):
-            outputs = self._search.run(crops=crops, kernels=one_kernel_a_crop(kernels, len(crops)))
+            outputs = self._search.run(crops=crops, kernels=kernels_by_crop(kernels, len(crops)))
         return outputs["response"], outputs["features"]
 
 
@@ -126,12 +127,19 @@ def build(tensorrt: Any, graph: Path, precision: str) -> bytes:
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        profile.set_shape(tensor.name, *((batch, *tuple(tensor.shape)[1:]) for batch in (1, USUAL, LARGEST)))
+        limits = ((1, 1), (USUAL, 1), (LARGEST, SCALES))
+        profile.set_shape(tensor.name, *(input_shape(tuple(tensor.shape), *sizes) for sizes in limits))
     config.add_optimization_profile(profile)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise WeightsError(f"{graph}: TensorRT {tensorrt.__version__} finds no {precision} engine for it")
     return bytes(engine)
+
+
+def input_shape(shape: tuple[int, ...], batch: int, scales: int) -> tuple[int, ...]:
+    """An input's shape with its free sizes (−1) filled in: the batch, and the height of square kernels in a pile."""
+    pile = scales * shape[3] if shape[2] < 0 else shape[2]
+    return batch, shape[1], pile, shape[3]
 
 
 def _half(graph: Path) -> bytes:
@@ -170,23 +178,23 @@ class _Engine:
         is_input = {name: engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT for name in names}
         self._inputs = [name for name in names if is_input[name]]
         self._outputs = [name for name in names if not is_input[name]]
-        self._buffers: dict[int, dict[str, torch.Tensor]] = {}
-        self._bound = 0
+        self._buffers: dict[tuple[tuple[int, ...], ...], dict[str, torch.Tensor]] = {}
+        self._bound: tuple[tuple[int, ...], ...] = ()
 
     def run(self, **arrays: NDArray[Any]) -> dict[str, Array]:
         """Outputs by name; a batch above `LARGEST` is done in turns."""
         count = len(next(iter(arrays.values())))
         if count <= LARGEST:
-            return self._run(arrays, count)
+            return self._run(arrays)
         parts = [
             self.run(**{name: array[start : start + LARGEST] for name, array in arrays.items()})
             for start in range(0, count, LARGEST)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
-    def _run(self, arrays: dict[str, NDArray[Any]], batch: int) -> dict[str, Array]:
+    def _run(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Array]:
         with torch.cuda.stream(self._stream):
-            buffers = self._bind(batch, arrays)
+            buffers = self._bind(arrays)
             for name in self._inputs:
                 buffers[name].copy_(torch.from_numpy(np.ascontiguousarray(arrays[name])), non_blocking=True)
             if not self._context.execute_async_v3(self._stream.cuda_stream):
@@ -195,21 +203,23 @@ class _Engine:
         self._stream.synchronize()
         return {name: tensor.numpy() for name, tensor in found.items()}
 
-    def _bind(self, batch: int, arrays: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
-        """The buffers of that batch size, as the ones that the engine works on."""
-        if self._bound == batch:
-            return self._buffers[batch]
-        for name in self._inputs:
-            self._context.set_input_shape(name, (batch, *arrays[name].shape[1:]))
-        if batch not in self._buffers:
+    def _bind(self, arrays: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+        """The buffers of these shapes, as the ones that the engine works on."""
+        shapes = tuple(arrays[name].shape for name in self._inputs)
+        if self._bound == shapes:
+            return self._buffers[shapes]
+        for name, shape in zip(self._inputs, shapes, strict=True):
+            if not self._context.set_input_shape(name, shape):
+                raise ValueError(f"TensorRT's engine takes no {name} of shape {shape}; at most {SCALES} scales")
+        if shapes not in self._buffers:
             kinds = {name: torch.from_numpy(arrays[name][:0]).dtype for name in self._inputs}
-            self._buffers[batch] = {
+            self._buffers[shapes] = {
                 name: torch.empty(
                     tuple(self._context.get_tensor_shape(name)), dtype=kinds.get(name, torch.float32), device="cuda"
                 )
                 for name in (*self._inputs, *self._outputs)
             }
-        for name, buffer in self._buffers[batch].items():
+        for name, buffer in self._buffers[shapes].items():
             self._context.set_tensor_address(name, buffer.data_ptr())
-        self._bound = batch
-        return self._buffers[batch]
+        self._bound = shapes
+        return self._buffers[shapes]

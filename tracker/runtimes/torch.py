@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from tracker.network import SiameseNetwork
-from tracker.runtimes import Array, one_kernel_a_crop
+from tracker.runtimes import Array
 
 
 class TorchRuntime:
@@ -55,9 +55,8 @@ class TorchRuntime:
     @torch.inference_mode()
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
-        kernel = torch.from_numpy(one_kernel_a_crop(kernels, len(crops))).to(self.device)
-        features = self._features(crops)
-        response = self.network.head.search(features, kernel)
+        kernel, features = torch.from_numpy(kernels).to(self.device), self._features(crops)
+        response = self.network.head.search(_repeated(features, len(kernel)), _repeated(kernel, len(crops)))
         return response.cpu().numpy(), features.cpu().numpy()
 
     def _features(self, crops: NDArray[np.uint8]) -> torch.Tensor:
@@ -65,6 +64,11 @@ class TorchRuntime:
         pixels = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2)
         kind = next(self.network.backbone.parameters()).dtype  # whole numbers to 256 are exact in bf16, too
         return self.network.features(pixels.to(kind)).float()
+
+
+def _repeated(tensor: torch.Tensor, count: int) -> torch.Tensor:
+    """Each entry several times, to a total of `count`; as it is if there are as many already, or more."""
+    return tensor if len(tensor) >= count else tensor.repeat_interleave(count // len(tensor), 0)
 
 
 @lru_cache(maxsize=1)
