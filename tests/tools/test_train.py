@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from learning import curve
 from learning.cache import open_footage
+from learning.calibration import Video
 from learning.footage import Footage
 from learning.siamese import RECIPES
 from tracker import SiamTracker
@@ -51,6 +54,10 @@ def _got10k(root: Path) -> None:
     for number in range(1, 7):
         _image(folder / f"{number:08d}.jpg", number)
     (folder / "groundtruth.txt").write_text("30,20,24,24\n" * 6)
+    (folder / "absence.label").write_text("0\n0\n0\n0\n0\n1\n")  # not to be seen in the last frame
+    (folder / "cover.label").write_text("8\n0\n8\n8\n8\n8\n")  # wholly covered in the second one
+    (folder / "cut_by_image.label").write_text("0\n" * 6)
+    (folder / "meta_info.ini").write_text("[METAINFO]\nobject_class: ball\n")
     (root / "list.txt").write_text("GOT-10k_Train_000001\n")
 
 
@@ -93,6 +100,39 @@ def test_every_layout_trains_to_weights_that_track(
     frame = np.zeros((60, 80, 3), np.uint8)
     tracker.init(frame, (20, 20, 10, 10))
     assert np.isfinite(tracker.update(frame).box).all()
+
+
+def test_got10k_is_trained_on_and_its_learning_curve_projected(
+    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands of docs/training.md on a small folder of that layout; what the weights reach is made up."""
+    (tmp_path / "data").mkdir()
+    _got10k(tmp_path / "data")
+    options = ["--layout", "got10k", "--longest-side", "100", "--stride", "1", "--seed", "1"]
+    assert command.main(_arguments(tmp_path, *options)) == 0
+    trained = tmp_path / "out.safetensors"
+    card = ModelCard.read(trained.with_suffix(".json"))
+    assert card.training["data"]["video boxes"] == 4, "of six frames, without the one covered and the one absent"
+    files = [str(trained)]
+    for factor in (2, 4, 8):  # as if it had gone on
+        longer = tmp_path / f"longer{factor}.safetensors"
+        longer.write_bytes(trained.read_bytes())
+        training = {**card.training, "pairs": 4 * factor}
+        dataclasses.replace(card, training=training, config={"patience": factor}).write(longer.with_suffix(".json"))
+        files.append(str(longer))
+
+    def made_up(path: Path, *_: object) -> dict[str, float]:
+        return {"ball": 1 - 2 * ModelCard.read(path.with_suffix(".json")).training["pairs"] ** -0.5}
+
+    monkeypatch.setattr(curve, "read_videos", lambda data, names: [Video("ball", [], np.zeros((0, 4)))])
+    monkeypatch.setattr(curve, "success_by_sequence", made_up)
+    out = tmp_path / "curve"
+    assert curve.main([*files, "--data", str(tmp_path), "--output", str(out)]) == 0
+    text = (out / "curve.md").read_text(encoding="utf-8")
+    assert "| out | 4 | 1 | 1 | 1 |" in text, "weights, pairs, share, tracks, seed"
+    assert "x^−0.500" in text
+    assert "one GPU-day, same footage" in text
+    assert "2% of a peak of 312 TFLOP/s" in text
 
 
 def test_the_cache_is_used_again_and_refused_for_other_data(
