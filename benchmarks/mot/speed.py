@@ -88,7 +88,7 @@ def peer(groundtruth: Path, results: Path, rules: str, names: Sequence[str]) -> 
         ImportError: it is missing.
     """
     try:
-        import trackeval
+        import trackeval  # type: ignore[import-not-found]
     except ImportError as error:
         raise ImportError(f"TrackEval is missing, and wants an environment of its own ({error})") from error
     with contextlib.redirect_stdout(io.StringIO()):
