@@ -76,7 +76,7 @@ def test_wrong_arguments_are_refused(command, arguments: list[str], message: str
 def test_what_cannot_be_measured_is_said_in_a_line(
     command, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ):
-    assert command.main(["--threads", "1", *arguments]) == 2
+    assert command.main([*arguments, "--threads", "1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("benchmark: ")
     assert error.count("\n") == 1
