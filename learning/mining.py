@@ -20,7 +20,7 @@ from torch import Tensor
 
 from learning.crops import Cropper
 from learning.footage import Footage, Track
-from learning.pairs import _scenes as scenes_of
+from learning.footage import scenes as scenes_of
 from tracker.crop import crop_matrix, exemplar_side, mean_colour
 from tracker.network import SiameseNetwork
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from learning.footage import Footage, Track
+from learning.footage import Footage, Track, scenes
 from tracker.crop import crop_matrix, exemplar_side, mean_colour
 
 
@@ -108,7 +108,7 @@ class PairBatches(IterableDataset[PairBatch]):
         self.exemplar_size, self.search_size = exemplar_size, search_size
         self.config = config or PairConfig()
         self.tracks: dict[str, list[tuple[int, Track]]] = {}
-        for scene, track in zip(_scenes(footage.tracks), footage.tracks, strict=True):
+        for scene, track in zip(scenes(footage.tracks), footage.tracks, strict=True):
             self.tracks.setdefault(track.group, []).append((scene, track))
         known = self.tracks.keys() | ({"unlabelled"} if footage.unlabelled else set())
         kinds = [kind for kind in self.config.mix if kind in known]
@@ -192,24 +192,6 @@ class PairBatches(IterableDataset[PairBatch]):
         for index in set(images) - self._borders.keys():
             self._borders[index] = mean_colour(self.footage.images[index])
         return torch.tensor([self._borders[index] for index in images], dtype=torch.float32)
-
-
-def _scenes(tracks: Sequence[Track]) -> list[int]:
-    """The scene of each track, named after one of its images: tracks that share an image share a scene, and so do
-    those that a third one joins.
-    """
-    parents: dict[int, int] = {}
-
-    def root(image: int) -> int:
-        while parents.setdefault(image, image) != image:
-            image = parents[image]
-        return image
-
-    for track in tracks:
-        scene = root(int(track.images[0]))
-        for image in track.images.tolist():
-            parents[root(image)] = scene
-    return [root(int(track.images[0])) for track in tracks]
 
 
 def _textured_box(image: NDArray[np.uint8], rng: np.random.Generator, tries: int = 4) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from learning.footage import Footage
 from learning.losses import box_loss, logistic_loss
 from learning.pairs import PairBatch, PairBatches, PairConfig
 from learning.progress import Progress, Record, quiet, summary
+from learning.snapshot import Snapshots
 from tracker.correlation import SiamFCHead
 from tracker.network import ModelCard, SiameseNetwork, channels_last, save_network
 
@@ -313,6 +314,7 @@ def train(
             callbacks=[
                 ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False),
                 EMAWeightAveraging(decay=recipe.averaging_decay, use_buffers=True),
+                Snapshots(folder, recipe),
                 Progress(recipe.batch_size, recipe.steps, progress),
                 Record(logger.log_dir),
             ],

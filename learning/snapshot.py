@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import json
 import pickle
 import sys
 import time
@@ -41,24 +40,6 @@ PREFIX = "network."  # of the network's tensors among the training's
 def halvings(pairs: int, count: int = 4) -> list[int]:
     """`pairs` halved once, twice, … `count` times, the shortest first: evenly spaced on a logarithmic axis."""
     return [pairs >> power for power in range(count, 0, -1)]
-
-
-def pairs_seen(folder: Path, step: int, batch_size: int) -> int:
-    """Pairs that a run has seen after `step` steps: each process of a start has batches of its own.
-
-    Args:
-        folder: of the run, with a record of each start; without one, all steps count as one process's.
-        step: optimiser steps in all.
-        batch_size: pairs a step and process.
-    """
-    starts = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("version_*/start.json")]
-    starts.sort(key=lambda start: start["began"])
-    bounds = [(start["first_step"], start["processes"]) for start in starts] or [(0, 1)]
-    ends = [first for first, _ in bounds[1:]] + [step]
-    steps = sum(
-        max(0, min(end, step) - first) * processes for (first, processes), end in zip(bounds, ends, strict=True)
-    )
-    return steps * batch_size
 
 
 def save_averaged(state: Mapping[str, Tensor], recipe: Recipe, output: Path, training: Mapping[str, Any]) -> ModelCard:
@@ -99,19 +80,16 @@ class Snapshots(Callback):
         self.at = sorted(halvings(recipe.pairs) if at is None else at)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Start the clock, and count what earlier starts have seen."""
+        """Start the clock."""
         self.since = time.perf_counter()
-        self.first_step = trainer.global_step
-        self.before = pairs_seen(self.folder, self.first_step, self.recipe.batch_size) if self.first_step else 0
-        self.minutes = summary(self.folder).get("minutes", 0.0) if self.first_step else 0.0
+        self.minutes = summary(self.folder).get("minutes", 0.0) if trainer.global_step else 0.0  # of earlier starts
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         """Write what is due."""
-        a_step = self.recipe.batch_size * trainer.world_size
-        done = self.before + (trainer.global_step - self.first_step) * a_step
-        due = [at for at in self.at if done - a_step < at <= done]
+        done = trainer.global_step * self.recipe.batch_size
+        due = [at for at in self.at if done - self.recipe.batch_size < at <= done]
         if not due or not trainer.is_global_zero:
             return
         checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
@@ -150,7 +128,7 @@ def snapshot(folder: Path, output: Path, recipe: Recipe, **training: Any) -> Mod
     checkpoint = _read(folder)
     scheduler = checkpoint["lr_schedulers"][0]
     entries = {
-        "pairs": pairs_seen(folder, checkpoint["global_step"], recipe.batch_size),
+        "pairs": checkpoint["global_step"] * recipe.batch_size,
         "batch_size": recipe.batch_size,
         "learning_rate_share": round(scheduler["_last_lr"][0] / scheduler["base_lrs"][0], 4),
         **training,

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.arguments import positive
+from tracker.arguments import positive, share
 
 # The names of learning.siamese.RECIPES, which needs torch.
 MODELS = [
@@ -49,6 +49,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--longest-side", type=positive, help="longer images are scaled down to it (default: 512)")
     parser.add_argument("--stride", type=positive, help="of public video: decode every so many-th frame (default: 10)")
     parser.add_argument("--limit", type=positive, help="of public data: at most so many sequences or images")
+    parser.add_argument("--share", type=share, help="of the footage, whole scenes, for a learning curve (default: all)")
     parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
     parser.add_argument("--teacher", type=Path, help="ONNX backbone of a trained tracker, to learn its features too")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
@@ -88,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     run = options.run or Path("runs") / options.model
     try:
         footage = open_footage(options.data, options.layout, options.cache, options.clips, **reading)
+        if options.share is not None:
+            footage = footage.share(options.share, options.seed)
         card = train_and_save(
             recipe,
             footage,

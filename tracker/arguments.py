@@ -21,6 +21,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1, got {text!r}")
+    return value
+
+
 def setting(text: str) -> tuple[str, Any]:
     """``KEY=VALUE``; the value is JSON where it can be, otherwise text."""
     key, separator, value = text.partition("=")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 from learning.footage import Footage
 from learning.pairs import PairConfig
 from learning.siamese import RECIPES, PairData, Recipe, SiameseTraining, train
-from learning.snapshot import Snapshots, fitting, halvings, main, pairs_seen, snapshot
+from learning.snapshot import Snapshots, fitting, halvings, main, snapshot
 from tracker.network import ModelCard, SiameseNetwork, load_network
 
 DECAY, STEPS, BATCH = 0.6, 8, 2
@@ -108,18 +107,6 @@ def test_snapshots_hold_the_average_after_so_many_pairs(footage: Footage, recipe
 
 def test_the_points_are_halvings_of_the_length() -> None:
     assert halvings(400_000) == [25_000, 50_000, 100_000, 200_000]
-
-
-def test_each_process_of_each_start_sees_its_own_pairs(tmp_path: Path) -> None:
-    assert pairs_seen(tmp_path, 10, 32) == 320, "nothing was recorded"
-    # 100 steps of one process; the second start goes on from step 80, where the last checkpoint was, with two.
-    for number, (first, processes) in enumerate([(0, 1), (80, 2), (120, 1)]):
-        (tmp_path / f"version_{number}").mkdir()
-        start = {"began": f"2026-01-0{number + 1}", "first_step": first, "processes": processes}
-        (tmp_path / f"version_{number}" / "start.json").write_text(json.dumps(start))
-    assert pairs_seen(tmp_path, 130, 32) == 32 * (80 + 2 * 40 + 10)
-    assert pairs_seen(tmp_path, 100, 32) == 32 * (80 + 2 * 20)
-    assert pairs_seen(tmp_path, 50, 32) == 32 * 50
 
 
 @pytest.fixture(scope="module")
