@@ -13,7 +13,7 @@ PACKAGES = ("backbones", "tracker", "learning", "benchmarks", "weights")
 INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 
 ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19", "torch>=2.6"]  # whose exporter takes free batches
-BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8"]  # got10k imports six without declaring it
+BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8", "scipy>=1.11"]  # got10k imports six without declaring it
 RAY = ["ray>=2.40"]  # 80 MB to fetch, 240 MB on disk
 # Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy; a teacher to learn from is an ONNX file
 TRAIN = ["lightning>=2.6", "scipy>=1.11", "onnx>=1.16", "onnxruntime>=1.19"]
