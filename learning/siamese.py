@@ -17,6 +17,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -121,7 +122,7 @@ def _siamfc(backbone: str) -> Recipe:
 RECIPES = {
     "compact": Recipe(
         ModelCard("compact", "siamfc_box", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
-        pairs=400_000,
+        pairs=440_000,
         search_size=191,
         foreign=6,
         data=PairConfig(shift=28.0),
@@ -343,7 +344,7 @@ def train_and_save(
     threads: int | None = None,
     teacher: Path | None = None,
     **options: Any,
-) -> ModelCard:
+) -> ModelCard | None:
     """Train by `train` and write the weights (fp16) with a card that says what they are.
 
     Args:
@@ -355,11 +356,13 @@ def train_and_save(
         options: of `train`.
 
     Returns:
-        The card as written.
+        The card as written; `None` in all processes but the first, which alone writes.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     network = train(recipe, footage, folder, teacher=teacher, **options)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return None
     training: dict[str, Any] = {
         "data": footage.summary(),
         "pairs": recipe.steps * recipe.batch_size,

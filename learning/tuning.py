@@ -84,6 +84,7 @@ BOXES = {
 }
 SPACES: dict[str, dict[str, Range]] = {  # by the model's head
     "box": BOXES,
+    "siamfc_box": BOXES,
     "pixel": BOXES,
     "siamfc": {
         "scale_step": Range(1.01, 1.12),

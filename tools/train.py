@@ -115,7 +115,8 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    print(f"wrote {options.output} and its card (sha256 {card.sha256[:16]}…)")
+    if card is not None:
+        print(f"wrote {options.output} and its card (sha256 {card.sha256[:16]}…)")
     return 0
 
 
