@@ -51,7 +51,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=positive, help="of public data: at most so many sequences or images")
     parser.add_argument("--share", type=share, help="of the footage, whole scenes, for a learning curve (default: all)")
     parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
-    parser.add_argument("--teacher", type=Path, help="ONNX backbone of a trained tracker, to learn its features too")
+    parser.add_argument("--teacher", type=Path, help="to learn from: ONNX backbone (features), SiamFC .pth (responses)")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
     parser.add_argument("--batch-size", type=positive, help="pairs a step (default: the recipe's)")
     parser.add_argument("--learning-rate", type=float, help="peak (default: the recipe's)")
