@@ -21,7 +21,7 @@ def footage() -> Footage:
 
 
 def test_a_sheet_holds_every_pair_with_its_target_outlined():
-    recipe = dataclasses.replace(RECIPES["compact"], batch_size=8)
+    recipe = dataclasses.replace(RECIPES["compact"], batch_size=8, search_size=255)
     picture = sheet(footage(), recipe, columns=4)
     assert picture.shape == (2 * 255, 4 * (127 + 2 + 255), 3)
     outlined = (picture == (0, 200, 0)).all(-1)

@@ -27,7 +27,7 @@ STRIDE = 8
 FARTHEST = 1  # cells from the target's cell to the peak's
 # Of the middle peak's height above the median of its response, by which other peaks may differ. Before plain grey only
 # the place tells the cells apart; before a texture the target also has another surrounding at each of them.
-PLAIN, TEXTURED = 0.01, 0.15
+PLAIN, TEXTURED = 0.01, 0.25
 
 
 def texture(size: int, grain: int, contrast: float, seed: int) -> Floats:

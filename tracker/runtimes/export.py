@@ -121,8 +121,18 @@ def to_onnx(network: SiameseNetwork, graph: str) -> onnx.ModelProto:
     for entry in [*graph_proto.node, *graph_proto.input, *graph_proto.output]:
         entry.ClearField("doc_string")
         del entry.metadata_props[:]  # where it stood in the source, with paths of this machine
+    _count_features(graph_proto.node)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _count_features(nodes: Any) -> None:
+    """Take the batch's size from the features instead of the crops: TensorRT can only convert an input of uint8."""
+    for counting in [node for node in nodes if node.op_type == "Shape" and list(node.input) == ["crops"]]:
+        nodes.remove(counting)
+        counting.input[0] = "features"
+        producer = next(place for place, node in enumerate(nodes) if "features" in node.output)
+        nodes.insert(producer + 1, counting)
 
 
 def describe(model: onnx.ModelProto, graph: str, precision: str, card: ModelCard, parity: dict[str, Any]) -> None:
