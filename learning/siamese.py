@@ -191,6 +191,7 @@ class SiameseTraining(L.LightningModule):
         if self.hint is not None:
             self.teacher = Teacher(self.teacher_file, torch.get_num_threads())
         else:
+            # in a list, or it would be a part of this module, its weights learned and saved
             self.responding_teacher = [load_siamfc_network(self.teacher_file).fused().to(self.device)]
 
     def on_train_epoch_start(self) -> None:
@@ -324,9 +325,8 @@ def train(
             raise ValueError(f"{trainer.world_size} processes cannot share {recipe.batch_size} pairs a step evenly")
         last = folder / "last.ckpt"
         if last.exists() and (finished := torch.load(last, "cpu", weights_only=True))["global_step"] >= recipe.steps:
-            module.load_state_dict(
-                finished["state_dict"]
-            )  # averaged; a trainer with nothing left would not swap them in
+            # averaged; a trainer with nothing left would not swap them in
+            module.load_state_dict(finished["state_dict"])
             return module.network.eval()
         try:
             trainer.fit(module, PairData(footage, recipe, seed), ckpt_path=str(last) if last.exists() else None)

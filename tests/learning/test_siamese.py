@@ -28,13 +28,7 @@ from tracker.network import ModelCard, SiameseNetwork, load_network
 BOX = (50.0, 40.0, 30.0, 40.0)
 WEIGHTS = ("state_dict", "current_model_state")  # of the checkpoint: averaged and as they are
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Uncopied(Footage):

@@ -22,13 +22,7 @@ from tracker.network import ModelCard, SiameseNetwork, load_network
 DECAY, STEPS, BATCH = 0.6, 8, 2
 EPOCH = 4
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
