@@ -31,7 +31,7 @@ $(READY): setup.py pyproject.toml constraints.txt
 	@echo "setup: installing into .venv (once; takes minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python $(PIP) uninstall --yes opencv-python-headless 2>/dev/null
-	@$(BIN)/python $(PIP) install $(PIN) --editable ".[train,tune,onnx,openvino,benchmarks,ray,dev]"
+	@$(BIN)/python $(PIP) install $(PIN) --editable ".[train,tune,onnx,openvino,benchmarks,ray,robot,rerun,dev]"
 	@$(BIN)/python $(IMPORT_CV2) 2>/dev/null || { \
 	    echo "setup: this machine has no libGL, so OpenCV is installed without windows"; \
 	    $(BIN)/python $(PIP) uninstall --yes opencv-python && \

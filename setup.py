@@ -15,10 +15,23 @@ INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19", "torch>=2.6"]  # whose exporter takes free batches
 BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8", "scipy>=1.11"]  # got10k imports six without declaring it
 RAY = ["ray>=2.40"]  # 80 MB to fetch, 240 MB on disk
-# Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy; a teacher to learn from is an ONNX file
-TRAIN = ["lightning>=2.6", "scipy>=1.11", "onnx>=1.16", "onnxruntime>=1.19"]
+ASSOCIATION = ["lightgbm>=4.3", "scipy>=1.11"]
+# Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy; a teacher to learn from is an ONNX file;
+# scikit-learn judges embeddings, matplotlib draws them
+TRAIN = [
+    "lightning>=2.6",
+    "scipy>=1.11",
+    "onnx>=1.16",
+    "onnxruntime>=1.19",
+    "scikit-learn>=1.4",
+    "matplotlib>=3.8",
+    *ASSOCIATION,
+]
 TUNE = ["optuna>=4.0", "scipy>=1.11"]
-DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77"]
+ROBOT = ["rosbags>=0.10", "mcap>=1.1"]
+VIEWER = ["rerun-sdk>=0.20"]
+NOTEBOOKS = ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"]
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77", *NOTEBOOKS]
 
 setup(
     name="siamtrack",
@@ -58,7 +71,9 @@ setup(
         "ray": RAY,
         "train": TRAIN,
         "tune": TUNE,
-        "robot": ["rosbags>=0.10"],
+        "association": ASSOCIATION,
+        "robot": ROBOT,
+        "rerun": VIEWER,
         "dev": DEV,
     },
 )
