@@ -1,14 +1,107 @@
-"""What the tracker's networks are trained to minimise.
+"""What networks are trained to minimise: those that embed, whole images or detections, and then the tracker's.
 
-All functions take the response of a batch of true pairs (exemplar and search region of one target) and, as negatives,
+The losses of embeddings take (n, D) embeddings, of pairs or triplets that `learning.triplets` finds in a batch. Those
+of the tracker take the response of a batch of true pairs (exemplar and search region of one target) and, as negatives,
 the response of the same search regions to the exemplars of other targets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def distance(first: Tensor, second: Tensor, squared: bool = False) -> Tensor:
+    """(n,) Euclidean distances between the rows of two (n, D) tensors.
+
+    The root has no gradient at 0; equal embeddings get the gradient 0 there instead of NaN.
+    """
+    square = (first - second).square().sum(1)
+    return square if squared else _root(square)
+
+
+def _root(square: Tensor) -> Tensor:
+    apart = square > 0
+    return torch.where(apart, square, 1.0).sqrt() * apart
+
+
+def contrastive_loss(first: Tensor, second: Tensor, same: Tensor, margin: float = 1.0) -> Tensor:
+    """Contrastive loss (Hadsell, Chopra, LeCun 2006, equations 2 to 4): ½ D² if alike, else ½ max(0, m − D)².
+
+    Args:
+        first: (n, D) embeddings.
+        second: (n, D) those that they are paired with.
+        same: (n,) bool; the paper's Y is its opposite.
+        margin: m > 0: distance beyond which what differs is left alone.
+
+    Returns:
+        The mean over the pairs.
+    """
+    square = distance(first, second, squared=True)
+    apart = (margin - _root(square)).clamp(min=0).square()
+    return 0.5 * torch.where(same, square, apart).mean()
+
+
+def triplet_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float | None = 0.2, squared: bool = True
+) -> Tensor:
+    """Triplet loss (Schroff, Kalenichenko, Philbin 2015, equation 2): max(0, D²(a, p) − D²(a, n) + α).
+
+    Args:
+        anchor: (n, D) embeddings.
+        positive: (n, D) of the same classes.
+        negative: (n, D) of others.
+        margin: α > 0; ``None``: the soft margin ln(1 + exp(·)) in place of the hinge (Hermans, Beyer, Leibe 2017,
+            section 2), which goes on pulling where the hinge is content.
+        squared: compare squared distances as Schroff et al. do, or plain ones as Hermans et al.
+
+    Returns:
+        The mean over the triplets.
+    """
+    violation = distance(anchor, positive, squared) - distance(anchor, negative, squared)
+    return F.softplus(violation).mean() if margin is None else (violation + margin).clamp(min=0).mean()
+
+
+def weighted_l1(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(n,) logits of Koch's similarity, p = σ(Σⱼ αⱼ |h₁ⱼ − h₂ⱼ|) (Koch 2015, section 3.1).
+
+    Args:
+        first: (n, D) embeddings.
+        second: (n, D) those that they are paired with.
+        weight: (D,) α.
+        bias: () added before σ: without it equal embeddings would be alike with p = ½ only.
+    """
+    return (first - second).abs() @ weight + bias
+
+
+def verification_loss(logits: Tensor, same: Tensor, parameters: Iterable[Tensor] = (), decay: float = 0.0) -> Tensor:
+    """Regularised cross-entropy (Koch 2015, section 3.2): −y log p − (1 − y) log(1 − p) + λ ‖w‖².
+
+    The paper's formula has no minus before the logarithms, which is an evident slip, and a λ for each layer.
+
+    Args:
+        logits: (n,) of the pairs being alike (`weighted_l1`).
+        same: (n,) bool y.
+        parameters: w, the weights to keep small.
+        decay: λ.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, same.to(logits.dtype))
+    return loss + decay * sum((parameter.square().sum() for parameter in parameters), logits.new_zeros(()))
+
+
+def softmax_loss(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Cross-entropy of a linear head on the embedding (Wen et al. 2016, equation 1), the mean over the batch.
+
+    Args:
+        embeddings: (n, D).
+        labels: (n,) classes from 0.
+        weight: (C, D) of the head.
+        bias: (C,).
+    """
+    return F.cross_entropy(F.linear(embeddings, weight, bias), labels)
 
 
 def cell_centres(cells: int, stride: int, size: int, device: torch.device | str = "cpu") -> Tensor:

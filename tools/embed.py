@@ -15,7 +15,7 @@ import importlib
 import logging
 import sys
 
-COMMANDS = {  # each module has add_arguments(parser) and run(options); loaded only when asked for, as torch is slow
+COMMANDS = {  # each module has add_arguments(parser) and run(options) → text to print; loaded only when asked for
     "train": ("learning.embedding_command", "train a network by softmax, contrastive, bce or triplet loss"),
     "show": ("learning.embedding_show", "draw the latent space, neighbours, hardest pairs, ROC; export to TensorBoard"),
     "mining": ("learning.mining_effect", "accuracy against epochs with each way of mining, from the same start"),

@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import box as rectangle
 
-from learning.losses import box_loss, cell_centres, giou, logistic_loss, quality_focal, ranking_loss
+from learning.losses import (
+    box_loss,
+    cell_centres,
+    contrastive_loss,
+    distance,
+    giou,
+    logistic_loss,
+    quality_focal,
+    ranking_loss,
+    softmax_loss,
+    triplet_loss,
+    verification_loss,
+    weighted_l1,
+)
 
 SIDES = st.tuples(*[st.floats(0.5, 50)] * 4)
 
@@ -262,3 +275,99 @@ def test_a_step_against_the_gradient_lowers_the_loss(loss: object) -> None:
     steps = torch.autograd.grad(before, [response, others])
     moved = [tensor.detach() - 0.1 * step for tensor, step in zip((response, others), steps, strict=True)]
     assert loss(moved[0], torch.tensor(BOXES), moved[1], VALID, STRIDE, SIZE)["loss"] < before
+
+
+def _embeddings(count: int, n: int = 6, dimensions: int = 3) -> list[torch.Tensor]:
+    rng = np.random.default_rng(count)
+    return [torch.tensor(rng.normal(size=(n, dimensions)), requires_grad=True) for _ in range(count)]
+
+
+def _detached(count: int) -> list[torch.Tensor]:
+    return [each.detach() for each in _embeddings(count)]
+
+
+ALIKE = torch.tensor([True, False, True, False, False, True])
+
+
+@pytest.mark.parametrize("margin", [0.5, 2.0])
+def test_contrastive_loss_is_that_of_a_plain_loop(margin: float) -> None:
+    first, second = _detached(2)
+    total = 0.0
+    for a, b, same in zip(first.tolist(), second.tolist(), ALIKE.tolist(), strict=True):
+        apart = math.dist(a, b)
+        total += 0.5 * apart**2 if same else 0.5 * max(0.0, margin - apart) ** 2
+    assert float(contrastive_loss(first, second, ALIKE, margin)) == pytest.approx(total / 6)
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("margin", [0.2, 3.0, None])
+def test_triplet_loss_is_that_of_a_plain_loop(margin: float | None, squared: bool) -> None:
+    triplets = _detached(3)
+    total, power = 0.0, 2 if squared else 1
+    for a, p, n in zip(*(each.tolist() for each in triplets), strict=True):
+        violation = math.dist(a, p) ** power - math.dist(a, n) ** power
+        total += math.log(1 + math.exp(violation)) if margin is None else max(0.0, violation + margin)
+    assert float(triplet_loss(*triplets, margin=margin, squared=squared)) == pytest.approx(total / 6)
+
+
+def test_verification_loss_is_that_of_a_plain_loop() -> None:
+    (first, second), weight, bias = _detached(2), torch.tensor([0.5, -2.0, 1.0]).double(), torch.tensor(0.3).double()
+    total = 0.0
+    for a, b, same in zip(first.tolist(), second.tolist(), ALIKE.tolist(), strict=True):
+        p = _sigmoid(sum(w * abs(x - y) for w, x, y in zip(weight.tolist(), a, b, strict=True)) + 0.3)
+        total -= math.log(p if same else 1 - p)
+    logits = weighted_l1(first, second, weight, bias)
+    assert float(verification_loss(logits, ALIKE)) == pytest.approx(total / 6)
+    decayed = verification_loss(logits, ALIKE, [weight, bias], decay=0.1)
+    assert float(decayed) == pytest.approx(total / 6 + 0.1 * (0.5**2 + 2**2 + 1 + 0.3**2))
+
+
+def test_softmax_loss_is_that_of_a_plain_loop() -> None:
+    (embeddings,), labels = _detached(1), torch.tensor([0, 1, 1, 0, 1, 0])
+    weight, bias = torch.tensor([[1.0, 0.0, -1.0], [0.2, 0.4, 0.8]]).double(), torch.tensor([0.1, -0.3]).double()
+    total = 0.0
+    for row, label in zip(embeddings.tolist(), labels.tolist(), strict=True):
+        scores = [sum(w * x for w, x in zip(weight[c].tolist(), row, strict=True)) + float(bias[c]) for c in (0, 1)]
+        total -= math.log(math.exp(scores[label]) / sum(map(math.exp, scores)))
+    assert float(softmax_loss(embeddings, labels, weight, bias)) == pytest.approx(total / 6)
+
+
+def test_distances_are_euclidean() -> None:
+    first, second = _detached(2)
+    expected = [math.dist(a, b) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    assert distance(first, second).tolist() == pytest.approx(expected)
+    assert distance(first, second, squared=True).tolist() == pytest.approx([d * d for d in expected])
+
+
+def test_gradients_of_the_embeddings_losses_are_those_of_small_steps() -> None:
+    first, second, third = _embeddings(3)
+    weight, bias = torch.randn(3, dtype=torch.float64, requires_grad=True), torch.zeros((), dtype=torch.float64)
+    check = torch.autograd.gradcheck
+    assert check(lambda a, b: contrastive_loss(a, b, ALIKE, 2.0), (first, second))
+    for margin, squared in ((1.0, True), (1.0, False), (None, True), (None, False)):
+        assert check(lambda *t, m=margin, s=squared: triplet_loss(*t, margin=m, squared=s), (first, second, third))
+    assert check(
+        lambda a, b, w: verification_loss(weighted_l1(a, b, w, bias), ALIKE, [w], 0.01), (first, second, weight)
+    )
+    classes = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 3, 1, 2, 2, 0])
+    assert check(lambda e, w: softmax_loss(e, labels, w, e.new_zeros(4)), (first, classes))
+
+
+def test_equal_embeddings_have_finite_gradients() -> None:
+    same = torch.ones(4, 3, requires_grad=True)
+    different = torch.zeros(4, dtype=torch.bool)
+    loss = contrastive_loss(same, same.detach().clone(), different)
+    loss = loss + triplet_loss(same, same.detach(), same.detach(), squared=False)
+    loss.backward()
+    assert same.grad is not None
+    assert same.grad.isfinite().all()
+
+
+@given(st.floats(0.1, 5), st.floats(0, 5))
+def test_pairs_beyond_the_margin_and_triplets_in_order_cost_nothing(margin: float, more: float) -> None:
+    origin = torch.zeros(1, 2, dtype=torch.float64)
+    far = torch.tensor([[margin + more + 1e-9, 0.0]], dtype=torch.float64)
+    assert float(contrastive_loss(origin, far, torch.tensor([False]), margin)) == 0
+    assert float(contrastive_loss(origin, origin, torch.tensor([True]), margin)) == 0
+    assert float(triplet_loss(origin, origin, far, margin=margin, squared=False)) == 0
