@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 RUNTIMES = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv")
-TABLE_SUFFIXES = (".csv", ".jsonl", ".txt")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".txt", ".mcap", ".db3")
 
 EXAMPLES = """\
 examples:
@@ -52,6 +52,8 @@ examples:
       two targets, MOTChallenge text
   %(prog)s --video rtsp://camera/stream --box boxes.json --max-frames 500 --json
       boxes.json is [[x, y, w, h], ...]; the closing summary as JSON
+  %(prog)s --video run.mcap --topic /camera/image_raw --box 120,80,64,48 --save tracks.mcap
+      a robot log (MCAP, ROS 1 or 2 bag); results as a topic of vision_msgs/Detection2D
 
 Without --output, --save and --show the results are NAME_tracked.mp4 and NAME_tracked.csv in the current folder.
 
@@ -84,7 +86,8 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--video", required=True, help="file, camera index, RTSP/HTTP URL, or folder or glob of images")
+    add("--video", required=True, help="file, camera index, RTSP/HTTP URL, folder or glob of images, or robot log")
+    add("--topic", metavar="NAME", help="of a robot log: the images to track in (default: the only ones there are)")
     add(
         "--box",
         action="append",
@@ -94,7 +97,12 @@ def build_parser() -> Parser:
         "without it the boxes are drawn in a window",
     )
     add("--output", type=Path, metavar="VIDEO", help="write the video with the boxes drawn: .mp4, .avi or .mkv")
-    add("--save", type=Path, metavar="TABLE", help="write the boxes: .csv, .jsonl or .txt (MOTChallenge)")
+    add(
+        "--save",
+        type=Path,
+        metavar="TABLE",
+        help="write the boxes: .csv, .jsonl, .txt (MOTChallenge), or a robot log: .mcap, .db3 (a ROS 2 bag's folder)",
+    )
     add("--show", action="store_true", help="watch in a window (Space pauses, R draws the worst target again, Q quits)")
     add("--weights", default="compact", metavar="NAME|PATH", help="trained model (default: %(default)s)")
     add("--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: %(default)s)")
@@ -166,7 +174,7 @@ def check_output(option: str, path: Path | None, suffixes: tuple[str, ...], opti
         raise ValueError(f"argument {option}: {path} must end in one of {' '.join(suffixes)}")
     if not path.parent.is_dir():
         raise ValueError(f"argument {option}: there is no folder {path.parent}")
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() != ".db3":  # a ROS 2 bag is a folder
         raise ValueError(f"argument {option}: {path} is a folder")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ValueError(f"argument {option}: {path} cannot be written")
@@ -212,7 +220,7 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
     from tracker.sources import open_source
     from tracker.viewers import display_problem, select_boxes
 
-    source = stack.enter_context(open_source(options.video, start=options.start))
+    source = stack.enter_context(open_source(options.video, start=options.start, topic=options.topic))
     boxes = [validate_box(box, *source.size) for box in options.box]
     if options.show or not boxes:
         refuse_without_display(options, display_problem(), command, source.size)

@@ -169,16 +169,21 @@ class MotSink(TextSink):
         return f"{frame.index + 1},{id},{x},{y},{w},{h},{_rounded(result.score, 4)},-1,-1,-1\n"
 
 
-def open_results(path: str | os.PathLike[str], overwrite: bool = False) -> TextSink:
-    """The sink for `path` by its suffix: ``.csv``, ``.jsonl`` or ``.txt`` (MOTChallenge). Enter it to open the file.
+def open_results(path: str | os.PathLike[str], overwrite: bool = False) -> Sink:
+    """The sink for `path` by its suffix: ``.csv``, ``.jsonl``, ``.txt`` (MOTChallenge), or a robot log, ``.mcap`` or
+    ``.db3`` (`tracker.bag_sink`). Enter it to open the file.
 
     Raises:
         SinkError: another suffix, or as in `Sink`.
     """
+    if Path(path).suffix.lower() in (".mcap", ".db3"):
+        from tracker.bag_sink import open_log_sink
+
+        return open_log_sink(path, overwrite)
     kinds: dict[str, type[TextSink]] = {".csv": CsvSink, ".jsonl": JsonLinesSink, ".txt": MotSink}
     kind = kinds.get(Path(path).suffix.lower())
     if kind is None:
-        raise SinkError(f"{path}: results are written as .csv, .jsonl or .txt (MOTChallenge)")
+        raise SinkError(f"{path}: results are written as .csv, .jsonl or .txt (MOTChallenge), or as .mcap or .db3")
     return kind(path, overwrite)
 
 

@@ -1,4 +1,4 @@
-"""Frames in: video files, cameras, network streams and images, behind one iterator.
+"""Frames in: video files, cameras, network streams, images and robot logs, behind one iterator.
 
     with open_source("clip.mp4") as source:
         for frame in source:
@@ -41,24 +41,31 @@ class SourceWarning(UserWarning):
 
 
 def open_source(
-    x: str | os.PathLike[str] | int, *, start: int = 0, max_frames: int | None = None, timeout: float = 10.0
+    x: str | os.PathLike[str] | int,
+    *,
+    start: int = 0,
+    max_frames: int | None = None,
+    timeout: float = 10.0,
+    topic: str | None = None,
 ) -> Source:
     """Open `x` and read its first frame.
 
     Args:
         x: a video file; a camera index (``0`` or ``"0"``) or device (``/dev/video0``); a URL (RTSP, HTTP, …); an image
-            file; a folder or a glob pattern of images, taken in natural order (``2.png`` before ``10.png``).
+            file; a folder or a glob pattern of images, taken in natural order (``2.png`` before ``10.png``); a robot
+            log (see `tracker.bags`): an MCAP file, a ROS 2 bag's folder or .db3 file, a ROS 1 bag.
         start: index of the first frame to deliver. Frames before it are decoded and left out, which is exact in every
             container.
         max_frames: deliver at most so many frames; ``None`` for all.
         timeout: seconds that a camera or a stream may stay silent.
+        topic: of a robot log, with images; may be left out where there is only one.
 
     Returns:
         The source: an iterator of frames and a context manager that closes it.
 
     Raises:
-        SourceError: `x` does not exist, cannot be read, or has no frame `start`. While iterating: no frame for
-            `timeout` seconds.
+        SourceError: `x` does not exist, cannot be read, or has no frame `start`; a robot log has no such topic, or
+            something else has none at all. While iterating: no frame for `timeout` seconds.
         ValueError: `start`, `max_frames` or `timeout` is out of range.
         TypeError: `x` is neither a path, a URL nor a camera index.
     """
@@ -69,12 +76,14 @@ def open_source(
     if not timeout > 0:
         raise ValueError(f"timeout must be positive, got {timeout}")
     camera = _camera(x)
+    if topic is not None and (camera is not None or not _is_log(Path(os.fspath(x)))):  # type: ignore[arg-type]
+        raise SourceError(f"{x} is not a robot log, so it has no topic {topic}")
     if camera is not None:
         return _Stream(f"camera {camera}", _open_capture(camera, timeout), timeout, start, max_frames)
     text = os.fspath(x)  # type: ignore[arg-type]  # an integer was a camera
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
         return _open_url(text, timeout, start, max_frames)
-    return _open_path(text, timeout, start, max_frames)
+    return _open_path(text, timeout, start, max_frames, topic)
 
 
 class Source(Iterator[Frame]):
@@ -283,6 +292,14 @@ def _camera(x: object) -> int | str | None:
     return os.fsdecode(text) if Path(os.fsdecode(text)).is_char_device() else None
 
 
+def _is_log(path: Path) -> bool:
+    """Whether a path is a robot log: a file by its suffix, a folder by what lies in it, unless it is images."""
+    if not path.is_dir():
+        return path.suffix.lower() in LOG_SUFFIXES and path.is_file()
+    suffixes = {entry.suffix.lower() for entry in path.iterdir()}
+    return (path / "metadata.yaml").is_file() or (bool(suffixes & LOG_SUFFIXES) and not suffixes & IMAGE_SUFFIXES)
+
+
 def _open_url(url: str, timeout: float, start: int, max_frames: int | None) -> Source:
     name = re.sub(r"//[^/@]*@", "//", url)  # messages and logs do not repeat the password
     capture = _open_capture(url, timeout)
@@ -292,18 +309,19 @@ def _open_url(url: str, timeout: float, start: int, max_frames: int | None) -> S
     return (_Video if is_file else _Stream)(name, capture, timeout, start, max_frames)
 
 
-def _open_path(text: str, timeout: float, start: int, max_frames: int | None) -> Source:
+def _open_path(text: str, timeout: float, start: int, max_frames: int | None, topic: str | None) -> Source:
     path = Path(text)
+    if _is_log(path):
+        from tracker.bags import open_bag
+
+        return open_bag(path, topic, start, max_frames)
     if path.is_dir():
         return _Images(text, _images_in(path), start, max_frames)
     if not path.exists():
         if not any(sign in text for sign in "*?["):
             raise SourceError(f"no such file or folder: {text}")
         return _Images(text, _images_matching(text), start, max_frames)
-    suffix = path.suffix.lower()
-    if suffix in LOG_SUFFIXES:
-        raise SourceError(f"{text}: robot logs cannot be read yet; export its image topic to a video or a folder")
-    if suffix in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return _Images(text, [path], start, max_frames)
     if not os.access(path, os.R_OK):
         raise SourceError(f"no permission to read {text}")
@@ -357,8 +375,6 @@ def _images_in(folder: Path) -> list[Path]:
     images = sorted((path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
     if images:
         return images
-    if any(path.suffix.lower() in LOG_SUFFIXES for path in entries):
-        raise SourceError(f"{folder}: robot logs cannot be read yet; export its image topic to a video or a folder")
     raise SourceError(f"no images in {folder} (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
 
 

@@ -146,11 +146,11 @@ def unreadable(tmp_path, kind):
         path = tmp_path / "*.txt"
     elif kind == "robot log":
         path = tmp_path / "run.mcap"
-        path.touch()
+        path.write_text("not a log\n" * 50)
     elif kind == "robot log folder":
         path = tmp_path / "bag"
         path.mkdir()
-        (path / "bag_0.db3").touch()
+        (path / "bag_0.db3").write_text("not a log\n" * 50)
     elif kind == "image of no image":
         path = tmp_path / "picture.png"
         path.write_text("not an image")
@@ -168,8 +168,8 @@ def unreadable(tmp_path, kind):
         ("folder without images", "no images in"),
         ("glob of nothing", "nothing matches"),
         ("glob of no images", "1 files match, none is an image"),
-        ("robot log", "robot logs"),
-        ("robot log folder", "robot logs"),
+        ("robot log", "this robot log"),
+        ("robot log folder", "this robot log"),
         ("image of no image", "no frame can be read"),
     ],
 )
