@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import mmap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -133,10 +134,20 @@ def open_footage(
                 f"{cache} was made from other data or with other options ({note}: {made_from}); "
                 "give another --cache or delete it"
             )
-        return Footage.load(cache, mapped=False)
+        return _read_ahead(Footage.load(cache))
     if read is None:
         build_cache(data, cache, clips, longest_side=longest_side)
     else:
         read(data, **changed).save(cache)
     note.write_text(source, encoding="utf-8")
-    return Footage.load(cache, mapped=False)
+    return _read_ahead(Footage.load(cache))
+
+
+def _read_ahead(footage: Footage) -> Footage:
+    """Touch every page of the pixels, in the order of the file, so that a training does not wait for the disk.
+
+    The pages stay in the file's cache, which all processes share: two that train hold the footage once.
+    """
+    for image in footage.images:
+        image.reshape(-1)[:: mmap.PAGESIZE].max(initial=0)
+    return footage

@@ -186,12 +186,11 @@ class Footage:
         }
 
     @classmethod
-    def load(cls, folder: str | Path, mapped: bool = True) -> Footage:
+    def load(cls, folder: str | Path) -> Footage:
         """Open a saved store; the images are read-only views of one array.
 
         Args:
             folder: where it was saved.
-            mapped: leave the pixels in the file, mapped; else read them all now, which is faster afterwards.
 
         Raises:
             FileNotFoundError: no complete cache in `folder`.
@@ -204,7 +203,7 @@ class Footage:
         try:
             with np.load(folder / INDEX, allow_pickle=False) as file:
                 index = {name: file[name] for name in file.files}
-            pixels = np.asarray(np.load(folder / PIXELS, mmap_mode="r" if mapped else None, allow_pickle=False))
+            pixels = np.asarray(np.load(folder / PIXELS, mmap_mode="r", allow_pickle=False))
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"the training cache in {folder} is damaged ({error}); build it again") from error
         if int(index.get("format", -1)) != FORMAT:
