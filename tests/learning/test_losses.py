@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box as rectangle
 
@@ -364,6 +364,7 @@ def test_equal_embeddings_have_finite_gradients() -> None:
     assert same.grad.isfinite().all()
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 5), st.floats(0, 5))
 def test_pairs_beyond_the_margin_and_triplets_in_order_cost_nothing(margin: float, more: float) -> None:
     origin = torch.zeros(1, 2, dtype=torch.float64)
