@@ -1,0 +1,226 @@
+"""The Siamese network that embeds images = tower + what its loss compares with, and the files it lives in.
+
+A model is two files of one name: `NAME.safetensors` holds the tensors, `NAME.json` is its card.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from backbones.embedding import build_embedding
+from learning.losses import distance, weighted_l1
+from tracker.network import WeightsError, tensor_hash
+
+CARD_FORMAT = 1
+KIND = "embedding"
+
+
+@dataclass(frozen=True)
+class EmbeddingCard:
+    """What an embedding's weights are. Preprocessing is read from here, nothing is assumed.
+
+    Attributes:
+        network: name for `backbones.embedding.build_embedding`.
+        channels: 1: grey, 3: BGR.
+        size: side in pixels that images are resized to.
+        dimensions: of the embedding.
+        normalise: the embedding has length 1.
+        mean: subtracted from the pixels, which are in [0, 255].
+        scale: multiplies them after that.
+        invert: drawings in ink on paper are turned into light strokes on black, as Omniglot is read.
+        loss: "softmax", "contrastive", "bce" or "triplet": what it was trained by.
+        classes: that the linear head of "softmax" tells apart; 0: no head.
+        sha256: of the tensors.
+        training: data, recipe, command, seconds.
+        results: what was measured, each with the data it was measured on.
+        licence: of the weights.
+        date: of the training, ISO 8601.
+        kind: of the card; "embedding".
+        format: of the card itself.
+    """
+
+    network: str
+    channels: int = 1
+    size: int = 28
+    dimensions: int = 2
+    normalise: bool = False
+    mean: float = 0.0
+    scale: float = 1 / 255
+    invert: bool = False
+    loss: str = "triplet"
+    classes: int = 0
+    sha256: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    licence: str = ""
+    date: str = ""
+    kind: str = KIND
+    format: int = CARD_FORMAT
+
+    @classmethod
+    def read(cls, path: Path) -> EmbeddingCard:
+        """Read and check a card.
+
+        Raises:
+            WeightsError: no such file, not JSON, not an embedding's, of a newer format, or with wrong entries.
+        """
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WeightsError(f"{path}: no such card; a weights file needs its card beside it") from None
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path}: not a readable card: {error}") from error
+        if not isinstance(entries, dict) or entries.get("kind") != KIND:
+            raise WeightsError(
+                f"{path}: not the card of an embedding (no `kind`: {KIND!r}); train one by tools/embed.py"
+            )
+        if not isinstance(entries.get("format"), int) or entries["format"] > CARD_FORMAT:
+            raise WeightsError(f"{path}: its format is {entries.get('format')!r}, this version reads {CARD_FORMAT}")
+        expected = dataclasses.asdict(cls(""))
+        if wrong := sorted(set(entries) - set(expected)):
+            raise WeightsError(f"{path}: unknown entries in the card: {', '.join(wrong)}")
+        for name, value in entries.items():
+            kind = type(expected[name])
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise WeightsError(f"{path}: `{name}` in the card must be of type {kind.__name__}, got {value!r}")
+        if "network" not in entries:
+            raise WeightsError(f"{path}: the card does not name its network")
+        return cls(**entries)
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+class EmbeddingNetwork(nn.Module):
+    """A tower, and beside it what the loss needs: α and bias of Koch's distance, or the linear head of the softmax."""
+
+    def __init__(self, card: EmbeddingCard) -> None:
+        super().__init__()
+        self.card = card
+        self.tower = build_embedding(card.network, card.channels, card.dimensions, card.size)
+        if card.loss == "bce":
+            # alike where the distance is small: a positive bias and negative weights to begin with
+            self.alpha = nn.Parameter(torch.full((card.dimensions,), -8 / card.dimensions))
+            self.bias = nn.Parameter(torch.ones(()))
+        if card.classes:
+            self.head = nn.Linear(card.dimensions, card.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, S, S) images with values in [0, 255], of any type → (N, D) embeddings."""
+        embeddings = self.tower((images.float() - self.card.mean) * self.card.scale)
+        return F.normalize(embeddings) if self.card.normalise else embeddings
+
+    @torch.no_grad()
+    def embed(self, images: Tensor, batch: int = 500) -> Tensor:
+        """(N, C, S, S) uint8 images → (N, D) float32 embeddings on the CPU, in evaluation mode."""
+        training, device = self.training, next(self.parameters()).device
+        self.eval()
+        parts = [self(some.to(device)).cpu() for some in images.split(batch)]
+        self.train(training)
+        return torch.cat(parts) if parts else torch.zeros(0, self.card.dimensions)
+
+    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
+        """(n,) how alike the pairs of (n, D) embeddings are: minus the distance, or the logit of Koch's probability.
+
+        Only the order means something across losses.
+        """
+        if self.card.loss == "bce":
+            return weighted_l1(first, second, self.alpha, self.bias)
+        return -distance(first, second)
+
+    def prepare(self, image: NDArray[np.uint8]) -> Tensor:
+        """(H, W, 3) BGR or (H, W) grey uint8 image → (C, S, S) uint8, as the network was trained on.
+
+        Raises:
+            ValueError: another type or shape.
+        """
+        prepared = resize(image, self.card.size, self.card.channels)
+        return 255 - prepared if self.card.invert else prepared
+
+
+def resize(image: NDArray[np.uint8], size: int, channels: int) -> Tensor:
+    """(H, W, 3) BGR or (H, W) grey uint8 image → (C, size, size) uint8; the shape is not kept, as faces' datasets do.
+
+    Raises:
+        ValueError: another type or shape.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size or image.shape[2:] not in ((), (1,), (3,)):
+        raise ValueError(f"expected a uint8 image of H×W or H×W×3, got {image.dtype} {image.shape}")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim == 3 and channels == 1:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[assignment]
+    if image.shape[:2] != (size, size):
+        shrinks = size < max(image.shape[:2])
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[assignment]
+    if image.ndim == 2:
+        return torch.from_numpy(np.repeat(image[None], channels, axis=0))
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def save_embedding(network: EmbeddingNetwork, path: str | Path, half: bool = False, **card: Any) -> EmbeddingCard:
+    """Write `path` (.safetensors) and its card.
+
+    Args:
+        network: what to save.
+        path: where; parent folders are made.
+        half: store kernels as fp16.
+        card: entries of the card to replace.
+
+    Raises:
+        ValueError: `path` does not end in .safetensors, or a tensor has values that are not finite.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a weights file must end in .safetensors, or it could not be loaded by its path")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"{path}: not finite{' in fp16' * half}, so not saved: {', '.join(broken)}")
+    written = dataclasses.replace(network.card, **card, sha256=tensor_hash(tensors))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, str(path))
+    written.write(path.with_suffix(".json"))
+    return written
+
+
+def load_embedding(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingNetwork:
+    """Load a model: no unpickling, hash checked, every tensor in its place, in evaluation mode.
+
+    Raises:
+        WeightsError: the file is missing, truncated, foreign, or not what its card says.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    card = EmbeddingCard.read(path.with_suffix(".json"))
+    try:
+        tensors = load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file (truncated or foreign?): {error}") from error
+    if (found := tensor_hash(tensors)) != card.sha256:
+        raise WeightsError(f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {card.sha256[:16]}…")
+    try:
+        network = EmbeddingNetwork(card)
+        network.load_state_dict(tensors)
+    except (ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path}: its tensors are not those of {card.network}: {error}") from error
+    return network.to(device).eval()
