@@ -43,8 +43,8 @@ class Detections:
 
     frame: int
     xywh: Floats
-    score: Floats = field(default=None)  # type: ignore[assignment]  # always an array once made
-    class_id: Integers = field(default=None)  # type: ignore[assignment]
+    score: Floats = field(default=None)  # type: ignore[arg-type]  # an array once made
+    class_id: Integers = field(default=None)  # type: ignore[arg-type]
     image: Image | None = None
 
     def __post_init__(self) -> None:
