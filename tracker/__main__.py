@@ -32,6 +32,7 @@ from tracker.result import Box, TrackResult, TrackState
 if TYPE_CHECKING:
     from tracker.frame import Frame
     from tracker.multi import MultiTracker
+    from tracker.rerun_viewer import RerunViewer
     from tracker.sources import Source
     from tracker.viewers import Viewer
 
@@ -52,10 +53,13 @@ examples:
       two targets, MOTChallenge text
   %(prog)s --video rtsp://camera/stream --box boxes.json --max-frames 500 --json
       boxes.json is [[x, y, w, h], ...]; the closing summary as JSON
+  %(prog)s --video clip.mp4 --box 120,80,64,48 --rerun clip.rrd
+      recorded for Rerun: frames, boxes, score, response and latency on one timeline (`rerun clip.rrd` opens it)
   %(prog)s --video run.mcap --topic /camera/image_raw --box 120,80,64,48 --save tracks.mcap
       a robot log (MCAP, ROS 1 or 2 bag); results as a topic of vision_msgs/Detection2D
 
-Without --output, --save and --show the results are NAME_tracked.mp4 and NAME_tracked.csv in the current folder.
+Without --output, --save, --show and --rerun the results are NAME_tracked.mp4 and NAME_tracked.csv in the current
+folder.
 
 exit codes: 0 done; 2 wrong arguments, unreadable input, or results that can no longer be written (disk full);
 130 stopped by Ctrl-C or SIGTERM. Whatever was written until then is complete and readable.
@@ -104,6 +108,14 @@ def build_parser() -> Parser:
         help="write the boxes: .csv, .jsonl, .txt (MOTChallenge), or a robot log: .mcap, .db3 (a ROS 2 bag's folder)",
     )
     add("--show", action="store_true", help="watch in a window (Space pauses, R draws the worst target again, Q quits)")
+    add(
+        "--rerun",
+        nargs="?",
+        const="",
+        metavar="FILE.rrd|URL",
+        help="watch in Rerun's viewer, with scores, responses and latency, in one at rerun+http://HOST:9876/proxy, or "
+        "recorded into a file",
+    )
     add("--weights", default="compact", metavar="NAME|PATH", help="trained model (default: %(default)s)")
     add("--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: %(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
@@ -142,6 +154,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     try:
         check_output("--output", options.output, VIDEO_SUFFIXES, options)
         check_output("--save", options.save, TABLE_SUFFIXES, options)
+        if options.rerun and "://" not in options.rerun:
+            check_output("--rerun", Path(options.rerun), (".rrd",), options)
     except ValueError as error:
         parser.error(str(error))
     if options.weights.endswith(".safetensors") and not Path(options.weights).is_file():
@@ -197,6 +211,7 @@ class Job:
     show: bool
     max_frames: int | None
     overwrite: bool
+    watcher: RerunViewer | None = None
 
     @property
     def length(self) -> int | None:
@@ -225,6 +240,7 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
     if options.show or not boxes:
         refuse_without_display(options, display_problem(), command, source.size)
     output, save, show = choose_results(options, source.name)
+    watcher = open_rerun(options, source.name)
     tracker = tracker or load_tracker(options)
     first = next(source)
     if source.live:
@@ -233,7 +249,7 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
         boxes = select_boxes(first.image)
         if not boxes:
             raise ValueError("no box was drawn, so there is nothing to track")
-    return Job(source, first, boxes, tracker, output, save, show, options.max_frames, options.overwrite)
+    return Job(source, first, boxes, tracker, output, save, show, options.max_frames, options.overwrite, watcher)
 
 
 def refuse_without_display(
@@ -251,7 +267,7 @@ def refuse_without_display(
 
 def choose_results(options: argparse.Namespace, name: str) -> tuple[Path | None, Path | None, bool]:
     """(video, table, window): as asked; by default both files here, and the window if the box is drawn in one."""
-    if options.output or options.save or options.show:
+    if options.output or options.save or options.show or options.rerun is not None:
         return options.output, options.save, options.show
     path = Path(urlsplit(name).path if "://" in name else name)
     stem = re.sub(r"[^\w-]+", "-", path.stem).strip("-") or "video"
@@ -259,6 +275,15 @@ def choose_results(options: argparse.Namespace, name: str) -> tuple[Path | None,
     check_output("--output", output, VIDEO_SUFFIXES, options)
     check_output("--save", save, TABLE_SUFFIXES, options)
     return output, save, not options.box
+
+
+def open_rerun(options: argparse.Namespace, name: str) -> RerunViewer | None:
+    """Rerun's viewer or recording, if asked for; it is started when it is entered."""
+    if options.rerun is None:
+        return None
+    from tracker.rerun_viewer import RerunViewer
+
+    return RerunViewer(name, options.rerun, options.overwrite)
 
 
 def load_tracker(options: argparse.Namespace) -> MultiTracker:
@@ -363,6 +388,9 @@ def track(job: Job, interrupts: Interrupts, tally: Tally) -> None:
             sinks.append(stack.enter_context(VideoSink(job.output, job.source.fps, overwrite=job.overwrite)))
         if job.save:
             sinks.append(stack.enter_context(open_results(job.save, overwrite=job.overwrite)))
+        if job.watcher:
+            sinks.append(stack.enter_context(job.watcher))
+            job.watcher.overhear(job.tracker)
         viewer = None
         if job.show:
             title = f"{job.source.name}  (Space: pause, R: draw again, Q: quit)"
