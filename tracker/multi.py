@@ -37,7 +37,7 @@ class MultiTracker:
         self.config = config
         self.results: dict[int, TrackResult] = {}
         self._trackers: dict[int, SiamTracker] = {}
-        self._last_id = 0
+        self._last_id = self._turn = 0
         self._exclusive = Exclusive()
 
     @classmethod
@@ -61,7 +61,7 @@ class MultiTracker:
             frame: (H, W, 3) uint8 BGR, or what `to_bgr8` takes.
             box: ``(x, y, w, h)`` in 0-based pixels.
             id: for the target; the next free one, from 1, if not given.
-            timestamp: seconds; handed through.
+            timestamp: see `SiamTracker.init`.
 
         Returns:
             The id.
@@ -108,11 +108,13 @@ class MultiTracker:
             image = to_bgr8(frame)
             if not self._trackers:
                 return {}
-            trackers = self._trackers.values()
+            trackers = list(self._trackers.values())
             crops = [tracker.search_crops(image) for tracker in trackers]
             kernels = np.concatenate([tracker.target.kernel for tracker in trackers if tracker.target])
             both = self.model.runtime.search(np.concatenate(crops), kernels)
             responses, features = (np.split(array, len(crops)) for array in both)  # all targets have as many
-            for (number, tracker), response, seen in zip(self._trackers.items(), responses, features, strict=True):
-                self.results[number] = tracker.take(response, seen, image, since, timestamp)
+            found = list(zip(self._trackers, trackers, responses, features, strict=True))
+            self._turn = (self._turn + 1) % len(found)  # each is first in its turn: a budget may not last for the last
+            for number, tracker, response, seen in found[self._turn :] + found[: self._turn]:
+                self.results[number] = tracker.take(response, seen, image, since, timestamp, len(found))
             return dict(self.results)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.box import validate_box
+from tracker.budget import Budget, BudgetConfig
 from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.crop import centre_of, crop, exemplar_side, mean_colour
 from tracker.decode import (
@@ -34,6 +35,7 @@ from tracker.decode import (
 )
 from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
+from tracker.kinematics import Motion, follow
 from tracker.model import Model
 from tracker.network import ModelCard, available
 from tracker.online import CorrelationFilter, OnlineConfig
@@ -57,6 +59,7 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "passing": (0.0, 1.0),
     "looks": (1, 10**9),
     "redetect_every": (0, 10**9),
+    "budget_ms": (0.0, 1e9),
     "online_share": (0.0, 1.0),
     "online_rate": (0.0, 1.0),
     "online_spread": (0.0, 10.0),
@@ -65,7 +68,7 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
 
 
 @dataclass(frozen=True)
-class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionConfig):
+class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionConfig, BudgetConfig):
     """All that can be set on a tracker; a model's card overrides the defaults, keywords override the card.
 
     Attributes:
@@ -122,6 +125,7 @@ class Target:
         confidence: the state machine.
         filter: what is learned of target and background in this video; `None` if the configuration asks for none.
         redetection: the search over the whole frame; `None` if the configuration asks for none.
+        motion: how it moves, as far as known; watched only, no part of the search.
     """
 
     centre: tuple[float, float]
@@ -133,6 +137,7 @@ class Target:
     confidence: Confidence
     filter: CorrelationFilter | None = None
     redetection: Redetection | None = None
+    motion: Motion | None = None
 
     @property
     def box(self) -> Box:
@@ -159,6 +164,7 @@ class SiamTracker:
         self.model = model
         self.config = TrackerConfig.of(model.card, **config)
         self.target: Target | None = None
+        self._budget = Budget(self.config.budget_ms)
         self._exclusive = Exclusive()
 
     @classmethod
@@ -204,7 +210,7 @@ class SiamTracker:
         Args:
             frame: (H, W, 3) uint8 BGR, or what `to_bgr8` takes.
             box: ``(x, y, w, h)`` in 0-based pixels, at least partly in the image.
-            timestamp: seconds; handed through.
+            timestamp: seconds at which it was taken; handed through, and what velocities are estimated by.
 
         Returns:
             The box as given, score 1, TRACKING.
@@ -228,14 +234,16 @@ class SiamTracker:
                 self._learn(self.target, (0.0, 0.0), self._crop_size(size))
             if self.config.redetect_every:
                 self.target.redetection = self._first_redetection(self.target, image)
-            return TrackResult(valid, 1.0, TrackState.TRACKING, time.perf_counter() - since, timestamp)
+            self.target.motion = follow(None, confidence.state, valid, 1.0, TrackState.TRACKING, timestamp)
+            elapsed = time.perf_counter() - since
+            return TrackResult(valid, 1.0, TrackState.TRACKING, elapsed, timestamp, self.target.motion)
 
     def update(self, frame: Any, timestamp: float | None = None) -> TrackResult:
         """Find the target in the next frame.
 
         Args:
             frame: as for `init`; another size is allowed.
-            timestamp: seconds; handed through.
+            timestamp: as for `init`. With it the result has a motion, and predicts (`TrackResult.at`).
 
         Returns:
             Box, score and state. In LOST the box is a best guess: the search goes on around it.
@@ -272,6 +280,7 @@ class SiamTracker:
         image: Image,
         since: float,
         timestamp: float | None,
+        targets: int = 1,
     ) -> TrackResult:
         """Decode the response of the search crops and move the target; the second half of `update`.
 
@@ -280,9 +289,11 @@ class SiamTracker:
             features: (S or 1, F, s, s) of its search crops.
             image: the frame that the crops were cut from.
             since: `time.perf_counter()` at which work on this frame began.
-            timestamp: seconds; handed through.
+            timestamp: see `update`.
+            targets: that were searched for since then.
         """
-        target = self._tracked()
+        target, budget = self._tracked(), self._budget
+        budget.begin(since, targets)
         decoded = self._decode(target, response, features, target.size)
         before = target.confidence.state
         score, state = target.confidence.judge(decoded)
@@ -290,14 +301,17 @@ class SiamTracker:
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         if state is TrackState.TRACKING and decoded.finite:
             target.trusted_size = target.size
-            self._learn(target, decoded.shift, decoded.size)
+            if budget.allows("learning"):
+                with budget.measured("learning"):
+                    self._learn(target, decoded.shift, decoded.size)
         if state is TrackState.LOST and (redetection := target.redetection) is not None:
             if before is not TrackState.LOST:
                 redetection.start()
             if found := self._redetect(target, redetection, image, response.shape[-1]):
                 target.centre, target.size = found.centre, found.size
                 score, state = target.confidence.trust(found.score)
-        return TrackResult(target.box, score, state, time.perf_counter() - since, timestamp)
+        target.motion = follow(target.motion, before, target.box, score, state, timestamp)
+        return TrackResult(target.box, score, state, time.perf_counter() - since, timestamp, target.motion)
 
     def _decode(
         self,
@@ -370,7 +384,7 @@ class SiamTracker:
 
     def _redetect(self, target: Target, redetection: Redetection, image: Image, cells: int) -> Sighting | None:
         """Look for a lost target over the whole frame; `cells` is the side of a response."""
-        card, search = self.model.card, self.model.runtime.search
+        card, search, budget = self.model.card, self.model.runtime.search, self._budget
         # image pixels in a pixel of a coarse region
         step = exemplar_side(*target.trusted_size) / card.exemplar_size * redetection.zoom
 
@@ -378,17 +392,22 @@ class SiamTracker:
             return tiles((image.shape[1], image.shape[0]), cells * card.stride * step, target.centre)
 
         def scan(centre: tuple[float, float]) -> list[tuple[float, tuple[float, float]]]:
-            region = crop(image, centre, card.search_size * step, card.search_size, target.border)
-            return hills(search(region[None], redetection.kernel)[0][0], centre, step, card.stride)
+            if not budget.allows("scan"):
+                redetection.ahead.insert(0, centre)  # it waits for the next frame
+                return []
+            with budget.measured("scan"):
+                region = crop(image, centre, card.search_size * step, card.search_size, target.border)
+                return hills(search(region[None], redetection.kernel)[0][0], centre, step, card.stride)
 
         def sight(centre: tuple[float, float], size: tuple[float, float]) -> Sighting:
-            regions = self._regions(image, centre, size, target.border)
-            decoded = self._decode(target, *search(regions, target.kernel), size)
+            with budget.measured("sight"):
+                regions = self._regions(image, centre, size, target.border)
+                decoded = self._decode(target, *search(regions, target.kernel), size)
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
             return Sighting(centre, size, probability(decoded, self.config))
 
-        return redetection.look(target.trusted_size, cover, scan, sight)
+        return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
 
     def _look(
         self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from tracker.camera import Camera
 from tracker.frame import Frame, Image
+from tracker.kinematics import follow
 from tracker.result import Box, TrackResult, TrackState
-from tracker.sources import SourceError
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "control_loop.py"
 IMAGE = np.zeros((40, 100, 3), np.uint8)
@@ -37,8 +37,8 @@ class Follower:
         self.calls: list[tuple[str, float | None]] = []
         self._states = states or []
 
-    def init(self, frame: Image, box: Box) -> TrackResult:
-        self.calls = [("init", None)]
+    def init(self, frame: Image, box: Box, timestamp: float | None = None) -> TrackResult:
+        self.calls = [("init", timestamp)]
         self._box = box
         return TrackResult(box, 1.0, TrackState.TRACKING)
 
@@ -56,55 +56,6 @@ def frames(count: int, period: float = 0.0) -> Iterator[Frame]:
         yield Frame(index, index * period, IMAGE)
 
 
-def test_the_newest_frame_is_handed_out_and_the_others_are_counted(example: ModuleType) -> None:
-    taken, read = threading.Event(), threading.Event()
-
-    def source() -> Iterator[Frame]:
-        yield from frames(5)
-        read.set()  # all five were put forward
-        taken.wait(30)
-        yield Frame(5, 0.0, IMAGE)
-
-    with example.NewestFrame(source()) as newest:
-        assert read.wait(30)
-        assert next(newest).index == 4
-        assert newest.dropped == 4
-        taken.set()
-        assert [frame.index for frame in newest] == [5]
-        assert newest.dropped == 4
-
-
-def test_an_error_of_the_source_reaches_the_loop_after_the_last_frame(example: ModuleType) -> None:
-    def source() -> Iterator[Frame]:
-        yield from frames(1)
-        raise SourceError("the camera was unplugged")
-
-    with example.NewestFrame(source()) as newest:
-        assert next(newest).index == 0
-        with pytest.raises(SourceError, match="unplugged"):
-            next(newest)
-
-
-def test_leaving_early_stops_the_capture_thread(example: ModuleType) -> None:
-    def endless() -> Iterator[Frame]:
-        index = 0
-        while True:
-            yield Frame(index, 0.0, IMAGE)
-            index += 1
-
-    with example.NewestFrame(endless()) as newest:
-        next(newest)
-    assert "capture" not in [thread.name for thread in threading.enumerate()]
-
-
-def test_a_file_is_not_played_faster_than_its_clock(example: ModuleType) -> None:
-    began = time.monotonic()
-    with example.NewestFrame(frames(4, period=0.05), paced=True) as newest:
-        last = list(newest)[-1]
-    assert last.index == 3
-    assert time.monotonic() - began >= 0.15
-
-
 def test_the_loop_starts_once_passes_timestamps_and_stops_in_time(example: ModuleType) -> None:
     follower, seen = Follower(), []
     handled = example.control_loop(
@@ -114,7 +65,7 @@ def test_the_loop_starts_once_passes_timestamps_and_stops_in_time(example: Modul
         lambda frame, result: seen.append((frame.index, result.box)),
         2.0,
     )
-    assert follower.calls == [("init", None), ("update", 0.5), ("update", 1.0), ("update", 1.5), ("update", 2.0)]
+    assert follower.calls == [("init", 0.0), ("update", 0.5), ("update", 1.0), ("update", 1.5), ("update", 2.0)]
     assert handled == 5
     assert seen == [(index, (1 + index, 2, 3, 4)) for index in range(5)]
 
@@ -140,13 +91,34 @@ def test_the_robot_slows_down_when_unsure_and_stops_to_search_when_lost(
     assert [line.split()[2] for line in lines] == ["tracking", "uncertain", "lost", "tracking"]  # changes only
 
 
+def test_the_robot_aims_where_the_target_will_be(example: ModuleType) -> None:
+    """50 pixels a second to the right: 0.4 s later the target is 20 pixels further, of 100."""
+    motion = None
+    for index in range(100):
+        box = (10 + 50 * index * 0.01 - 5, 10.0, 10.0, 10.0)
+        motion = follow(motion, TrackState.TRACKING, box, 0.9, TrackState.TRACKING, index * 0.01)
+    result = TrackResult(box, 0.9, TrackState.TRACKING, 0.0, 0.99, motion)
+    turns = []
+    for delay in (0.0, 0.4):
+        robot = example.Robot(delay)
+        robot.react(Frame(99, 0.99, IMAGE), result)
+        turns.append(robot.turn)
+    assert turns[1] - turns[0] == pytest.approx(2 * 20 / 100, abs=0.01)
+
+
+def test_the_robot_turns_by_angles_where_it_knows_its_camera(example: ModuleType) -> None:
+    robot = example.Robot(camera=Camera(50.0, 50.0, 49.5, 19.5))
+    robot.react(Frame(0, 0.0, IMAGE), TrackResult((90, 10, 20, 20), 0.9, TrackState.TRACKING))
+    assert robot.turn == pytest.approx(math.atan2(50, 50) / (math.pi / 2))  # 45 degrees of 90
+
+
 def test_every_frame_of_a_recording_is_handled_or_counted_as_dropped(
     example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for index in range(6):
         cv2.imwrite(str(tmp_path / f"{index}.png"), IMAGE)
     follower = Follower([TrackState.TRACKING] + [TrackState.LOST] * 9)
-    handled, dropped = example.run(str(tmp_path), (10, 10, 20, 20), float("inf"), follower)
+    handled, dropped = example.run(str(tmp_path), (10, 10, 20, 20), float("inf"), follower, example.Robot())
     assert handled + dropped == 6
     assert handled == len(follower.calls)
     assert "stop and search" in capsys.readouterr().out
@@ -156,6 +128,6 @@ def test_a_missing_video_is_one_line(
     example: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["control_loop.py", "--video", "missing.mp4", "--box", "1,2,3,4"])
-    monkeypatch.setattr(example.SiamTracker, "from_pretrained", lambda name: Follower())
+    monkeypatch.setattr(example.SiamTracker, "from_pretrained", lambda name, **options: Follower())
     assert example.main() == 2
     assert capsys.readouterr().err == "control_loop: error: no such file or folder: missing.mp4\n"
