@@ -1,0 +1,97 @@
+"""The network for co-segmentation: its correlation against a plain loop, and what depends on what."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from backbones.compact import Compact
+from backbones.cosegmentation import CosegmentationNetwork, correlate, displacements
+
+
+def by_loop(f_a: Tensor, f_b: Tensor) -> Tensor:
+    """The definition, one number at a time."""
+    n, _, h, w = f_a.shape
+    side = 2 * max(w, h) + 1
+    radius = max(w, h)
+    volume = torch.zeros(n, side * side, h, w, dtype=f_a.dtype)
+    for image in range(n):
+        for j in range(h):
+            for i in range(w):
+                for y in range(h):
+                    for x in range(w):
+                        k = (y - j + radius) * side + (x - i + radius)
+                        volume[image, k, j, i] = torch.dot(f_a[image, :, j, i], f_b[image, :, y, x])
+    return volume
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 3), (5, 5), (1, 3), (1, 1)])
+def test_the_correlation_is_that_of_a_plain_loop_in_both_directions(height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(height * 10 + width)
+    f_a, f_b = torch.randn(2, 2, 6, height, width, generator=generator, dtype=torch.float64)
+    assert displacements(height, width) == 2 * max(height, width) + 1
+    for first, second in ((f_a, f_b), (f_b, f_a)):
+        torch.testing.assert_close(correlate(first, second), by_loop(first, second))
+
+
+def test_every_place_is_compared_with_every_place() -> None:
+    """Ones correlate to the number of places of the other image, each once."""
+    ones = torch.ones(1, 1, 3, 5)
+    assert (correlate(ones, ones).sum(1) == 15).all()
+
+
+def test_the_gradient_of_the_correlation_is_right() -> None:
+    f_a, f_b = torch.randn(2, 1, 2, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(correlate, (f_a.requires_grad_(), f_b.requires_grad_()))
+
+
+@pytest.fixture(scope="module")
+def network() -> CosegmentationNetwork:
+    torch.manual_seed(0)
+    return CosegmentationNetwork(32, (4, 6, 8, 10), embedding=5).eval()
+
+
+def test_masks_have_the_size_of_the_images_and_change_places_with_them(network: CosegmentationNetwork) -> None:
+    a, b = torch.randn(2, 3, 3, 32, 32)
+    with torch.no_grad():
+        first, second = network(a, b)
+        swapped_second, swapped_first = network(b, a)
+    assert first.shape == second.shape == (3, 32, 32)
+    torch.testing.assert_close(first, swapped_first)
+    torch.testing.assert_close(second, swapped_second)
+
+
+def test_a_mask_depends_on_the_other_image_and_pairs_do_not_mix(network: CosegmentationNetwork) -> None:
+    a, b = torch.randn(2, 2, 3, 32, 32)
+    changed = torch.stack([b[0], 5 * b[1].flip(-1) + 1])
+    with torch.no_grad():
+        before, after = network(a, b)[0], network(a, changed)[0]
+    torch.testing.assert_close(before[0], after[0])
+    assert (before[1] - after[1]).abs().max() > 1e-5, "untrained, it depends on little, but on that"
+
+
+def test_saliency_is_an_image_paired_with_itself(network: CosegmentationNetwork) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network.saliency(images), network(images, images)[0])
+
+
+def test_all_parameters_learn(network: CosegmentationNetwork) -> None:
+    first, second = network(torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32))
+    (first.square().mean() + second.square().mean()).backward()
+    still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    network.zero_grad()
+    assert still == []
+
+
+def test_the_first_stages_have_compact_s_layers() -> None:
+    network = CosegmentationNetwork(32)
+    shapes = [p.shape for p in Compact().parameters()]
+    assert [p.shape for p in network.encoder.stages[:3].parameters()] == shapes
+
+
+@pytest.mark.parametrize("size", [0, 40, -16])
+def test_a_size_that_does_not_fit_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 16"):
+        CosegmentationNetwork(size)
