@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
 def _read_torch_file(path: Path) -> Any:
     # The one place that unpickles: published checkpoints (.pth, .model) exist in no other format. `weights_only`
     # restricts the unpickler to tensors and plain values, so that a file cannot run code.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("compressed, as torch.save's files never are: a small one may unpack to any size")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -8,6 +8,7 @@ commas, tabs, semicolons or spaces between. Everything returned here is 0-based.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import re
@@ -30,6 +31,7 @@ TRUTH_FILE = re.compile(
     r"(?:(?:.*/)?(?P<folder>[^/]+)/)?groundtruth(?:_rect)?(?:\.(?P<target>\d+))?\.txt", re.IGNORECASE
 )
 TOGETHER = 8  # files parsed in one go
+LARGEST = 2**28  # bytes that an archive may unpack to; all of OTB-100's boxes take 2 million
 SIX_COLUMNS = 6  # frame, x, y, w, h, isLost: TLP
 
 
@@ -189,12 +191,20 @@ def _zero_based(boxes: Floats, first_pixel: float) -> Floats:
 def _read_annotations(path: Path) -> dict[str, Floats]:
     try:
         content = path.read_bytes()
-        annotations = json.loads(gzip.decompress(content) if path.name.endswith(".gz") else content)
+        annotations = json.loads(_unpacked(content) if path.name.endswith(".gz") else content)
         return {name: np.array(each["gt_rect"], np.float64).reshape(-1, 4) for name, each in annotations.items()}
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (AttributeError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, EOFError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected JSON of name → gt_rect with rows of four numbers: {error}") from error
+
+
+def _unpacked(content: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        unpacked = file.read(LARGEST + 1)
+    if len(unpacked) > LARGEST:
+        raise ValueError(f"it unpacks to more than {LARGEST} bytes")
+    return unpacked
 
 
 def _text_files(path: Path, wanted: Callable[[str], bool], deep: bool) -> Iterator[tuple[str, bytes]]:
@@ -212,9 +222,11 @@ def _text_files(path: Path, wanted: Callable[[str], bool], deep: bool) -> Iterat
                     yield name, (path / name).read_bytes()
             return
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(filter(wanted, archive.namelist())):
-                if not _is_hidden(name):
-                    yield name, archive.read(name)
+            names = [name for name in sorted(filter(wanted, archive.namelist())) if not _is_hidden(name)]
+            if sum(archive.getinfo(name).file_size for name in names) > LARGEST:  # which bounds what `read` gives
+                raise ValueError(f"{path}: unpacks to more than {LARGEST} bytes")
+            for name in names:
+                yield name, archive.read(name)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # damaged, or encrypted

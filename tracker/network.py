@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from importlib import resources
@@ -25,6 +26,8 @@ from backbones import build_backbone
 from tracker.correlation import BoxHead, PixelHead, SiamFCBoxHead, SiamFCHead
 
 CARD_FORMAT = 1
+LARGEST_CARD = 2**20  # bytes; ours have 2 to 6 thousand
+LARGEST_CROP = 4096  # pixels a side: more is a mistake or an attack, as it would take gigabytes
 PRECISIONS = ("fp32", "bf16")
 HEADS: dict[str, type[SiamFCHead] | type[BoxHead]] = {
     "siamfc": SiamFCHead,
@@ -82,13 +85,15 @@ class ModelCard:
         """Read and check a card.
 
         Raises:
-            WeightsError: no such file, not JSON, of a newer format, or with unknown, missing or wrong entries.
+            WeightsError: no such file, not JSON, too large, a newer format, or unknown, missing or wrong entries.
         """
         try:
+            if path.stat().st_size > LARGEST_CARD:
+                raise ValueError(f"it is larger than {LARGEST_CARD} bytes")
             entries = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise WeightsError(f"{path}: no such model card; a weights file needs its card beside it") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise WeightsError(f"{path}: not a readable model card: {error}") from error
         if not isinstance(entries, dict) or not isinstance(entries.get("format"), int):
             raise WeightsError(f"{path}: not a model card (no integer `format`)")
@@ -109,6 +114,12 @@ class ModelCard:
         card = cls(**entries)
         if min(card.exemplar_size, card.search_size, card.stride) < 1:
             raise WeightsError(f"{path}: exemplar_size, search_size and stride in the model card must be positive")
+        if max(card.exemplar_size, card.search_size, card.stride) > LARGEST_CROP:
+            raise WeightsError(
+                f"{path}: exemplar_size, search_size and stride in the model card must be at most {LARGEST_CROP} pixels"
+            )
+        if not (math.isfinite(card.mean) and math.isfinite(card.scale)):
+            raise WeightsError(f"{path}: mean and scale in the model card must be finite")
         if card.precision not in PRECISIONS:
             raise WeightsError(f"{path}: `precision` in the model card must be one of {', '.join(PRECISIONS)}")
         return card
