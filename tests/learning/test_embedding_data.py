@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from learning.embedding_data import Reading, read_dataset, read_folder, read_idx
-from learning.glyphs import draw_glyphs, glyph_parts
+from learning.glyphs import draw_glyphs
 
 
 def _idx(path: Path, values: np.ndarray, packed: bool = True) -> None:
@@ -222,14 +222,6 @@ def test_turned_classes_are_classes_of_their_own() -> None:
     assert len(turned.classes) == 12
     assert np.array_equal(turned.images[6:12, 0].numpy(), np.rot90(images.images[:, 0].numpy(), axes=(1, 2)))
     assert turned.labels[6:12].tolist() == [3, 3, 4, 4, 5, 5]
-
-
-def test_made_up_characters_are_alike_within_a_class() -> None:
-    train, test = glyph_parts(5, 6, 3, 24)
-    assert (len(train), len(test)) == (30, 15)
-    means = np.stack([train.images[train.labels == k].float().mean(0).numpy() for k in range(5)])
-    away = ((test.images.float().numpy()[:, None] - means) ** 2).sum((2, 3, 4))
-    assert (away.argmin(1) == test.labels).mean() > 0.8
 
 
 @pytest.mark.skipif(not Path("../shared/data/mnist").is_dir(), reason="research data are not here")

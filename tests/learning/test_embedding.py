@@ -1,0 +1,191 @@
+"""Training: it learns by every loss and way of mining, resumes exactly, and stops where it should."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from learning.embedding import LOSSES, EmbeddingRecipe, EmbeddingTraining, TrainingStopped, rate_at
+from learning.embedding_data import Parts
+from learning.embedding_network import EmbeddingCard
+from learning.embedding_scores import judge, neighbour_accuracy
+from learning.glyphs import draw_glyphs, glyph_parts
+from learning.triplets import MINING
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+RECIPE = EmbeddingRecipe("triplet", classes=4, images=4, epochs=4, learning_rate=5e-3)
+
+
+@pytest.fixture(scope="module")
+def data() -> Parts:
+    return glyph_parts(5, 24, 8, 16)
+
+
+def _training(data: Parts, folder: Path, card: dict[str, object] | None = None, **changes: object) -> EmbeddingTraining:
+    recipe = dataclasses.replace(RECIPE, **changes)  # type: ignore[arg-type]
+    entries = {"size": 16, "dimensions": 4, **(card or {})}
+    classes = 5 if recipe.loss == "softmax" else 0
+    return EmbeddingTraining(
+        EmbeddingCard("embeddingnet", loss=recipe.loss, classes=classes, **entries),  # type: ignore[arg-type]
+        recipe,
+        data,
+        folder,
+    )
+
+
+CASES = [("softmax", "random"), *((loss, mining) for loss in LOSSES[1:] for mining in MINING)]
+
+
+@pytest.mark.parametrize(("loss", "mining"), CASES)
+def test_every_loss_learns_with_every_way_of_mining(data: Parts, tmp_path: Path, loss: str, mining: str) -> None:
+    training = _training(data, tmp_path, loss=loss, mining=mining, epochs=5)
+    before = neighbour_accuracy(training.network, data)
+    network = training.run()
+    assert judge(network, data)["pair accuracy"] > 0.75
+    assert neighbour_accuracy(network, data) >= max(0.85, before)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open(encoding="utf-8")))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert all(0 <= float(row["active"]) <= 1 for row in rows)
+
+
+def test_the_seed_decides(data: Parts, tmp_path: Path) -> None:
+    first, again, other = (
+        _training(data, tmp_path / str(k), epochs=1, augment="shift", seed=seed).run()
+        for k, seed in enumerate((1, 1, 2))
+    )
+    images = data.test.images
+    assert torch.equal(first.embed(images), again.embed(images))
+    assert not torch.equal(first.embed(images), other.embed(images))
+
+
+@pytest.mark.parametrize("mining", ["batch-hard", "offline"])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
+    data: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mining: str
+) -> None:
+    whole = _training(data, tmp_path / "whole", mining=mining, augment="shift").run()
+    stopped = _training(data, tmp_path / "stopped", mining=mining, augment="shift")
+    epoch = stopped._epoch
+
+    def interrupted() -> tuple[float, float]:
+        if stopped.epoch == 2:
+            raise KeyboardInterrupt
+        return epoch()
+
+    monkeypatch.setattr(stopped, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    resumed = _training(data, tmp_path / "stopped", mining=mining, augment="shift")
+    assert resumed.epoch == 2
+    assert torch.equal(resumed.run().embed(data.test.images), whole.embed(data.test.images))
+    finished = _training(data, tmp_path / "stopped", mining=mining, augment="shift")
+    assert torch.equal(finished.run().embed(data.test.images), whole.embed(data.test.images)), "nothing left to do"
+
+
+def test_a_checkpoint_of_another_training_is_refused(data: Parts, tmp_path: Path) -> None:
+    _training(data, tmp_path, epochs=1).run()
+    with pytest.raises(ValueError, match=r"another training \(other learning_rate\)"):
+        _training(data, tmp_path, epochs=1, learning_rate=1e-3)
+    (tmp_path / "last.ckpt").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="cannot be read"):
+        _training(data, tmp_path, epochs=1)
+
+
+def test_a_loss_that_is_no_number_stops_and_says_where(data: Parts, tmp_path: Path) -> None:
+    training = _training(data, tmp_path, epochs=3)
+    steps = training.steps
+    original = training._loss
+    calls = 0
+
+    def broken(*arguments: object) -> tuple[torch.Tensor, float]:
+        nonlocal calls
+        calls += 1
+        loss, share = original(*arguments)  # type: ignore[arg-type]
+        return (loss * torch.nan if calls == steps + 3 else loss), share
+
+    training._loss = broken  # type: ignore[method-assign]
+    with pytest.raises(TrainingStopped, match=r"nan in step 3 of epoch 2; .*last.ckpt holds the 1 epochs before"):
+        training.run()
+    good = _training(data, tmp_path, epochs=3)
+    assert good.epoch == 1
+    assert all(parameter.isfinite().all() for parameter in good.network.parameters())
+
+
+def test_a_rate_that_is_far_too_high_does_not_pass_for_training(data: Parts, tmp_path: Path) -> None:
+    with pytest.raises(TrainingStopped, match="in step"):
+        _training(data, tmp_path, loss="contrastive", margin=1e30, learning_rate=1e30).run()
+    assert (
+        not (tmp_path / "last.ckpt").exists()
+        or _training(data, tmp_path, loss="contrastive", margin=1e30, learning_rate=1e30).epoch > 0
+    )
+
+
+def test_moments_are_kept_where_asked(data: Parts, tmp_path: Path) -> None:
+    training = EmbeddingTraining(
+        EmbeddingCard("embeddingnet", size=16, dimensions=2),
+        dataclasses.replace(RECIPE, epochs=2),
+        data,
+        tmp_path,
+        moments=2,
+    )
+    training.run()
+    steps = sorted(int(path.stem) for path in (tmp_path / "moments").glob("*.npy"))
+    assert steps == [0, 4, 8, 12, 16], "120 images by 16 are 8 steps"
+    last = np.load(tmp_path / "moments" / "0000016.npy")
+    assert np.array_equal(last, training.network.embed(data.test.images).numpy())
+
+
+def test_turned_classes_and_classes_never_seen(tmp_path: Path) -> None:
+    everything = draw_glyphs(8, 10, 16)
+    data = Parts(everything.of_classes(np.arange(5)), everything.of_classes(np.arange(5, 8)))
+    training = _training(data, tmp_path, turned=True, epochs=2)
+    assert len(training.data.train) == 200
+    assert neighbour_accuracy(training.run(), data) > 0.6
+
+
+def test_another_trainings_weights_can_be_the_start(data: Parts, tmp_path: Path) -> None:
+    trained = _training(data, tmp_path / "a", epochs=1).run()
+    other = _training(data, tmp_path / "b", loss="softmax")
+    other.start_from(trained)
+    assert torch.equal(other.network.embed(data.test.images), trained.embed(data.test.images))
+    wider = _training(data, tmp_path / "c", {"dimensions": 5})
+    with pytest.raises(ValueError, match="cannot start embeddingnet of 5 dimensions from embeddingnet of 4"):
+        wider.start_from(trained)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"loss": "hinge"}, "no loss 'hinge'"),
+        ({"mining": "hardest"}, "no mining 'hardest'"),
+        ({"augment": "wild"}, "no augmentation 'wild'"),
+        ({"precision": "fp16"}, "fp32 or bf16"),
+        ({"loss": "contrastive", "margin": None}, "no soft margin"),
+        ({"margin": 0.0}, "positive number"),
+        ({"learning_rate": -1.0}, "must be positive"),
+        ({"epochs": 0}, "must be positive"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(RECIPE, **changes)  # type: ignore[arg-type]
+
+
+def test_k_larger_than_a_class_is_refused_before_training(data: Parts, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a batch of 30 images a class, but 5 of 5 classes have fewer"):
+        _training(data, tmp_path / "run", images=30)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    rates = [rate_at(progress) for progress in np.linspace(0, 1, 101)]
+    assert max(rates) <= 1
+    assert rates[0] < 0.05
+    assert rates[-1] < 0.01
+    assert np.argmax(rates) in range(3, 9)
+    assert (np.diff(rates[9:]) < 0).all()

@@ -1,0 +1,80 @@
+"""What is trained when little is said, and what is refused."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from learning.embedding import EmbeddingRecipe
+from learning.embedding_arguments import add_data_arguments, add_recipe_arguments, card_of, recipe_of
+from learning.glyphs import glyph_parts
+
+DATA = glyph_parts(5, 4, 2, 16)
+
+
+def _options(dataset: str, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_data_arguments(parser)
+    add_recipe_arguments(parser)
+    return parser.parse_args([dataset, "--data", "somewhere", *more])
+
+
+def _recipe(loss: str, dataset: str = "mnist", *more: str, classes: int = 10) -> EmbeddingRecipe:
+    return recipe_of(loss, _options(dataset, *more), classes)
+
+
+def test_defaults_suit_the_loss_and_the_data() -> None:
+    assert _recipe("triplet").margin is None
+    assert _recipe("triplet").mining == "semi-hard", "from random weights batch-hard collapses in the plane"
+    assert _recipe("contrastive").margin == 1
+    assert _recipe("bce").mining == "random"
+    assert _recipe("bce").weight_decay < _recipe("triplet").weight_decay
+    assert (_recipe("triplet").classes, _recipe("triplet").images) == (10, 12)
+    assert (_recipe("triplet", "orl").classes, _recipe("triplet", "orl").images) == (10, 4), "as many as there are"
+    assert _recipe("triplet", "omniglot", classes=964).batch_size == 120
+    assert _recipe("triplet", "omniglot").augment == "strong"
+    assert _recipe("triplet", "lfw").augment == "photo"
+
+
+def test_what_is_given_is_taken() -> None:
+    more = [
+        "--batch-size",
+        "60",
+        "--per-class",
+        "6",
+        "--lr",
+        "0.1",
+        "--margin",
+        "0.2",
+        "--squared",
+        "--weight-decay",
+        "0",
+    ]
+    recipe = _recipe("triplet", "mnist", *more, "--epochs", "7", "--mining", "all", "--seed", "3", "--augment", "none")
+    expected = EmbeddingRecipe("triplet", "all", 10, 6, 7, 0.1, 0.0, 0.2, True, "none", seed=3)
+    assert recipe == expected
+    assert _recipe("triplet", "mnist", "--margin", "soft").margin is None
+
+
+def test_digits_are_drawn_in_the_plane_and_all_else_is_wide() -> None:
+    assert card_of("triplet", _options("mnist"), DATA).dimensions == 2
+    assert card_of("bce", _options("mnist"), DATA).dimensions == 64
+    assert card_of("triplet", _options("orl", "--dimensions", "9"), DATA).dimensions == 9
+    assert card_of("softmax", _options("omniglot", "--turned"), DATA).classes == 20
+    assert card_of("triplet", _options("omniglot"), DATA).invert, "drawings are ink on paper"
+    assert card_of("triplet", _options("mnist"), DATA).classes == 0, "no head"
+
+
+@pytest.mark.parametrize(("loss", "more"), [("contrastive", ["--margin", "soft"]), ("triplet", ["--batch-size", "25"])])
+def test_what_does_not_go_together_is_refused(loss: str, more: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"soft margin|not a multiple"):
+        _recipe(loss, "mnist", *more)
+
+
+@pytest.mark.parametrize("more", [["--margin", "-1"], ["--margin", "wide"], ["--epochs", "0"], ["--mining", "best"]])
+def test_wrong_values_end_with_2(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        _options("mnist", *more)
+    assert exit_.value.code == 2
+    assert "usage:" in capsys.readouterr().err
