@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +14,10 @@ from benchmarks.association.files import write_text
 from benchmarks.association.gaps import LONGEST
 from benchmarks.association.peers import PEERS, PYTHON, WorkerError
 from benchmarks.association.sets import SETS
+from benchmarks.association.speed import OURS, WEIGHTS
+from tracker.arguments import positive
 
+HOSTILE = ("reader", "results", "arrays", "online", "flow")
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 EXAMPLES = """\
@@ -25,12 +28,16 @@ examples:
       tables of all that is stored, ours beside it
   %(prog)s report --root ../shared/data/mot --results runs/association --output docs/results/association --overwrite
       the same as Markdown, CSV, JSON and a plot
-  %(prog)s speed --detections det.txt --frames 524
-      ours and peers in turns on one file
+  %(prog)s speed --root ../shared/data/mot --sequence MOT17val-04-SDP KITTI-13
+      association only, ours and peers in turns: frames a second, ratios, memory
+  %(prog)s growth --people 10 20 40 80 --frames 1000 10000 100000 --output docs/results/association
+      what larger crowds and longer videos cost
+  %(prog)s fuzz --inputs 100000
+      hostile input for readers and trackers; what is found is named by kind and number
 
 Peers run in .venv-mot (make mot-peers). Detections are <sequence>/det/det.txt, ground truth <sequence>/gt/gt.txt.
 
-exit codes: 0 done; 1 done, but results are missing; 2 wrong arguments or files; 130 interrupted.
+exit codes: 0 done; 1 done, but results are missing or something was found; 2 wrong arguments or files; 130 interrupted.
 """
 
 
@@ -88,7 +95,43 @@ def build_parser() -> Parser:
     report.add_argument("--output", type=Path, metavar="DIR", help="write tables and plots")
     report.add_argument("--json", action="store_true", help="print one JSON object in place of tables")
     report.add_argument("--overwrite", action="store_true", help="replace files in --output")
+    _add_costs(command)
     return parser
+
+
+def _add_costs(command: Callable[[str, str], Parser]) -> None:
+    speed = command("speed", "time ours and peers in turns on stored detections")
+    speed.add_argument("--root", type=Path, required=True, metavar="DIR", help="sequences in MOTChallenge's layout")
+    speed.add_argument("--sequence", nargs="+", required=True, metavar="NAME", help="whose detections")
+    speed.add_argument("--ours", nargs="*", choices=OURS, default=list(OURS), help="(default: all)")
+    speed.add_argument("--peer", nargs="*", choices=PEERS, default=list(PEERS), help="(default: all)")
+    speed.add_argument("--rounds", type=positive, default=5, help="turns (default: %(default)s)")
+    speed.add_argument("--python", type=Path, default=PYTHON, metavar="FILE", help="of the peers' environment")
+    growth = command("growth", "time ours on made-up crowds of growing size and length")
+    growth.add_argument("--ours", nargs="+", choices=OURS, default=["online", "window"], help="(default: %(default)s)")
+    growth.add_argument(
+        "--people",
+        type=positive,
+        nargs="+",
+        default=[10, 20, 40, 80, 160],
+        help="in each of 300 frames (default: %(default)s)",
+    )
+    growth.add_argument(
+        "--frames",
+        type=positive,
+        nargs="+",
+        default=[1000, 2000, 4000, 8000],
+        help="with 10 people each (default: %(default)s)",
+    )
+    for part in (speed, growth):
+        part.add_argument("--weights", default=WEIGHTS, metavar="NAME|PATH", help="of ours (default: %(default)s)")
+        part.add_argument("--output", type=Path, metavar="DIR", help="write tables and plots")
+        part.add_argument("--overwrite", action="store_true", help="replace files in --output")
+    hostile = command("fuzz", "try hostile input on readers and trackers")
+    hostile.add_argument("--kind", nargs="+", choices=sorted(HOSTILE), default=list(HOSTILE), help="(default: all)")
+    hostile.add_argument("--inputs", type=positive, default=1000, help="of each kind (default: %(default)s)")
+    hostile.add_argument("--first", type=int, default=0, help="number of the first input (default: %(default)s)")
+    hostile.add_argument("--json", action="store_true", help="print one JSON object in place of a table")
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -102,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     options = build_parser().parse_args(argv)
     try:
-        return {"run": _run, "report": _report}[options.command](options)
+        return COMMANDS[options.command](options)
     except (ImportError, OSError, ValueError, WorkerError) as error:
         print(f"association: error: {error}", file=sys.stderr)
         return REFUSED
@@ -147,14 +190,91 @@ def _report(options: argparse.Namespace) -> int:
         from benchmarks.report.plots import render
 
         texts = {"scores.md": markdown(rows, sets), "scores.csv": as_csv(rows), "scores.json": machine}
-        if not options.overwrite and (there := [name for name in texts if (options.output / name).exists()]):
-            raise ValueError(f"{options.output / there[0]} exists; --overwrite replaces it")
+        _refuse_existing(options, *texts)
         for name, text in texts.items():
             write_text(options.output / name, text)
         (options.output / "scores.svg").write_bytes(render(draw_scores(rows, sets), "scores", "svg"))
     print(json.dumps(json.loads(machine)) if options.json else terminal(rows, sets))
     return INCOMPLETE if missing else DONE
 
+
+def _speed(options: argparse.Namespace) -> int:
+    from benchmarks.association.costs import SPEED_HEAD, speed_rows, table
+    from benchmarks.association.speed import measure_speed, pin
+    from benchmarks.provenance import commit, machine
+
+    _refuse_existing(options, "speed.md")
+    pin()
+    page = [f"{machine()}, one processor, one thread; commit {commit()}; medians of {options.rounds} turns."]
+    for sequence in options.sequence:
+        timings = measure_speed(
+            options.root, sequence, options.ours, options.peer, options.rounds, options.python, options.weights
+        )
+        print(f"{sequence}\n{table(SPEED_HEAD, speed_rows(timings))}\n", flush=True)
+        page.append(f"### {sequence}\n\n{table(SPEED_HEAD, speed_rows(timings), markdown=True)}")
+    if options.output:
+        write_text(options.output / "speed.md", "\n\n".join(page) + "\n")
+    return DONE
+
+
+def _growth(options: argparse.Namespace) -> int:
+    from benchmarks.association.costs import GROWTH_HEAD, draw_growth, growth_csv, growth_rows, table
+    from benchmarks.association.speed import FEW, SHORT, measure_growth, pin
+    from benchmarks.report.plots import render
+
+    _refuse_existing(options, "growth.md", "growth.csv", "growth.svg")
+    pin()
+    sweeps, page = {}, []
+    for by, people, frames in (("people", options.people, [SHORT]), ("frames", [FEW], options.frames)):
+        sweeps[by] = list(measure_growth(options.ours, sorted(people), sorted(frames), options.weights))
+        print(table(GROWTH_HEAD, growth_rows(sweeps[by], by)) + "\n", flush=True)
+        page.append(f"### By {by}\n\n{table(GROWTH_HEAD, growth_rows(sweeps[by], by), markdown=True)}")
+    if options.output:
+        write_text(options.output / "growth.md", "\n\n".join(page) + "\n")
+        write_text(options.output / "growth.csv", growth_csv([*sweeps["people"], *sweeps["frames"]]))
+        (options.output / "growth.svg").write_bytes(render(draw_growth(**sweeps), "growth", "svg"))
+    return DONE
+
+
+def _refuse_existing(options: argparse.Namespace, *names: str) -> None:
+    """Before anything runs.
+
+    Raises:
+        ValueError: a file is there and may not be replaced.
+    """
+    if options.output and not options.overwrite:
+        for name in names:
+            if (options.output / name).exists():
+                raise ValueError(f"{options.output / name} exists; --overwrite replaces it")
+
+
+def _fuzz(options: argparse.Namespace) -> int:
+    import warnings
+    from dataclasses import asdict
+
+    from benchmarks.association.fuzz import fuzz, tally_rows
+    from benchmarks.report.tables import aligned
+
+    warnings.simplefilter("ignore")
+    tallies = {kind: fuzz(kind, options.inputs, options.first) for kind in options.kind}
+    print(
+        json.dumps({kind: asdict(tally) for kind, tally in tallies.items()})
+        if options.json
+        else aligned(tally_rows(tallies))
+    )
+    found = [line for tally in tallies.values() for line in tally.found]
+    for line in found:
+        print(f"association: found: {line}", file=sys.stderr)
+    return INCOMPLETE if found else DONE
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "report": _report,
+    "speed": _speed,
+    "growth": _growth,
+    "fuzz": _fuzz,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -30,7 +30,9 @@ OURS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "window": ("flow", {"window": WINDOW}),
 }
 TITLES = {"online": "online (ours)", "flow": "flow (ours)", "window": f"flow, window of {WINDOW:g} s (ours)"}
+WEIGHTS = "association"
 REFERENCE = "bytetrack"
+SHORT, FEW = 300, 10  # frames of a crowd whose people grow in number, people of one that grows in length
 
 Task = Callable[[], dict[str, Any]]
 
@@ -64,7 +66,13 @@ class Timing:
 
 
 def measure_speed(
-    root: Path, sequence: str, ours: Sequence[str], peers: Sequence[str], rounds: int, python: Path = PYTHON
+    root: Path,
+    sequence: str,
+    ours: Sequence[str],
+    peers: Sequence[str],
+    rounds: int,
+    python: Path = PYTHON,
+    weights: str = WEIGHTS,
 ) -> dict[str, Timing]:
     """Time trackers on the detections of one sequence, in turns A B C A B C.
 
@@ -75,6 +83,7 @@ def measure_speed(
         peers: keys of `PEERS`.
         rounds: turns that count, after one that does not.
         python: interpreter of the peers' environment.
+        weights: of ours.
 
     Raises:
         OSError, ValueError: files are missing or wrong.
@@ -87,7 +96,7 @@ def measure_speed(
     with contextlib.ExitStack() as stack:
         tasks: dict[str, Task] = {}
         for name in ours:  # a process each, so that each has its own peak of memory
-            tasks[name] = partial(stack.enter_context(_our_worker()).ask, our_task(name) | where)
+            tasks[name] = partial(stack.enter_context(_our_worker()).ask, our_task(name, weights) | where)
         theirs = stack.enter_context(worker(python)) if peers else None
         for name in peers:
             assert theirs is not None
@@ -123,7 +132,7 @@ class Point:
 
 
 def measure_growth(
-    trackers: Sequence[str], people: Sequence[int], frames: Sequence[int], rounds: int = 1
+    trackers: Sequence[str], people: Sequence[int], frames: Sequence[int], weights: str = WEIGHTS, rounds: int = 1
 ) -> Iterator[Point]:
     """Cost of crowds: every number of people with every number of frames; the best of `rounds` counts.
 
@@ -134,7 +143,7 @@ def measure_growth(
         for count in people:
             for duration in frames:
                 with _our_worker() as process:  # its own, for the peak of memory
-                    task = our_task(name) | {"people": count, "seed": 0}
+                    task = our_task(name, weights) | {"people": count, "seed": 0}
                     process.ask(task | {"people": 4, "frames": 120})  # compiled and loaded
                     answers = [process.ask(task | {"frames": duration}) for _ in range(rounds)]
                 best = min(answers, key=lambda answer: answer["seconds"])
@@ -166,10 +175,10 @@ def doublings(points: Sequence[Point], by: str) -> dict[tuple[str, int], list[tu
     return found
 
 
-def our_task(name: str) -> dict[str, Any]:
+def our_task(name: str, weights: str = WEIGHTS) -> dict[str, Any]:
     """Of ours by its key, for ``our_worker.py``."""
     kind, settings = OURS[name]
-    return {"tracker": kind, "settings": settings}
+    return {"tracker": kind, "settings": settings | {"name": weights}}
 
 
 def peer_task(peer: Peer) -> dict[str, Any]:
