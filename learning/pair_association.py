@@ -33,6 +33,7 @@ from learning.association_trees import grow_detections, grow_pairs, pooled
 from learning.pair_train import parse_frames
 from tracker.association.appearance import PairAppearance
 from tracker.association.appearance_cue import AppearanceCue
+from tracker.association.features import NAMES
 from tracker.association.flow import FlowAssociator, collect_tracks
 from tracker.association.graph import Graph, build_graph
 from tracker.association.model import AssociationModel, write_model
@@ -43,11 +44,11 @@ from tracker.association.trees import Trees
 Integers = NDArray[np.int64]
 
 SCORE = 5  # column of a scene's points
-EARLIER, LATER = 28, 29  # columns of the features that hold the scores of both detections
+EARLIER, LATER = (NAMES.index(f"score_{side}") for side in ("earlier", "later"))
 ALONE = "alone"  # the kind of pairs that the associators judge before they look at pixels
 
 
-def pair_rows(footage: Footage, seed: int, repeats: int) -> list[tuple[Integers, Integers]]:
+def pair_rows(footage: Footage, seed: int) -> list[tuple[Integers, Integers]]:
     """The detections that the pairs of `examples_of` are of, as rows of the footage's scene.
 
     The features repeat both detections' scores, and nothing that chooses the pairs looks at a score: so where each
@@ -56,25 +57,24 @@ def pair_rows(footage: Footage, seed: int, repeats: int) -> list[tuple[Integers,
     points = footage.scene.points.copy()
     points[:, SCORE] = np.arange(len(points))
     numbered = dataclasses.replace(footage, scene=dataclasses.replace(footage.scene, points=points))
-    found = examples_of(numbered, np.random.default_rng(seed), repeats)
+    found = examples_of(numbered, np.random.default_rng(seed))
     return [tuple(part.features[:, column].astype(np.int64) for column in (EARLIER, LATER)) for part in found]  # type: ignore[misc]
 
 
 def with_appearance(
-    footage: Footage, seed: int, repeats: int, cue: AppearanceCue | None, patches: NDArray[Any] | None, columns: int
+    footage: Footage, seed: int, cue: AppearanceCue | None, patches: NDArray[Any] | None, columns: int
 ) -> list[Examples]:
     """Pairs of a footage, with what the cue says of them in further columns; NaN where there are no pixels.
 
     Args:
         footage: where from.
         seed: chooses them.
-        repeats: copies of the scene with failures of the detector.
         cue: compares patches.
         patches: (N, …) of the scene's detections; ``None``: it has no images.
         columns: how many numbers the cue gives.
     """
-    found = examples_of(footage, np.random.default_rng(seed), repeats)
-    rows = pair_rows(footage, seed, repeats) if patches is not None else []
+    found = examples_of(footage, np.random.default_rng(seed))
+    rows = pair_rows(footage, seed) if patches is not None else []
     judged = []
     for number, part in enumerate(found):
         more = np.full((len(part), columns), np.nan, np.float32)
@@ -156,7 +156,7 @@ class Fit:
         cue: compares pixels; ``None`` learns from context alone, for comparison.
         patches: (N, …) of the footage's detections by the cue.
         seed: of choices and trees.
-        repeats: copies of the scenes with failures of the detector.
+        repeats: times that the footage with images is drawn from, with other failures of the detector.
     """
 
     def __init__(
@@ -180,7 +180,9 @@ class Fit:
             self.halves.append(self._part(half, None if patches is None else patches[kept], repeats))
 
     def _part(self, footage: Footage, patches: NDArray[Any] | None, repeats: int) -> Part:
-        examples = with_appearance(footage, self.seed, repeats, self.cue, patches, len(self.names))
+        seeds = range(self.seed, self.seed + repeats)
+        found = [with_appearance(footage, seed, self.cue, patches, len(self.names)) for seed in seeds]
+        examples = [part for parts in found for part in parts]
         return Part(footage, patches, examples, detection_examples(footage))
 
     def grow(self, halves: Sequence[Part]) -> tuple[str, str]:
@@ -197,8 +199,8 @@ class Fit:
         """
         judged, models = [], []
         for number, half in enumerate(self.halves):
-            texts = self.grow([other for place, other in enumerate(self.halves) if place != number])
-            model = AssociationModel(*(Trees.parse(text, "trees") for text in texts))
+            pair, detection = self.grow([other for place, other in enumerate(self.halves) if place != number])
+            model = AssociationModel(Trees.parse(pair, "pair"), Trees.parse(detection, "detection"))
             features, same, weight = pooled([half.footage], [half.examples])
             gap = np.concatenate([part.gap for part in half.examples])
             odds = model.pair(features.astype(np.float64))

@@ -59,11 +59,11 @@ class PairRecipe:
     average: float = 0.99
 
 
-# each about eight minutes of one core
+# each less than five minutes of one core
 RECIPES = {
-    "towers": PairRecipe("towers", 1500, 512),
-    "in_network": PairRecipe("in_network", 1000, 128),
-    "joint": PairRecipe("joint", 900, 64),
+    "towers": PairRecipe("towers", 900, 512),
+    "in_network": PairRecipe("in_network", 700, 128),
+    "joint": PairRecipe("joint", 700, 64),
 }
 
 

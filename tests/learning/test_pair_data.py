@@ -14,6 +14,7 @@ from learning.pair_data import (
     PairFootage,
     PairSampler,
     augment,
+    disguise,
     identities,
     read_pair_footage,
 )
@@ -133,3 +134,22 @@ def test_a_sequence_is_cut_into_patches_with_identities(sequence: Path) -> None:
     assert np.abs(later.middle[row][:3].astype(int) - expected[:3]).max() <= 3
     moving = np.median(later.middle[row][3, 8:24, 4:12]) - 128.0  # four pixels to the left in a box 96 high
     assert moving == pytest.approx(-4 / 96 * 256, abs=3)
+
+
+def test_people_are_dressed_alike_in_all_their_patches_and_the_background_stays() -> None:
+    identity = np.array([1, 1, 2, 2, FALSE_ALARM])
+    patches = np.full((5, *WIDE), 128, np.uint8)
+    patches[:, 1:3] = np.array([97, 138])[:, None, None]  # grey has no hue to turn: only the shift is seen
+    patches[:, 3:] = 77
+    changed, differed = 0, 0
+    for seed in range(10):
+        dressed = disguise(patches, identity, np.random.default_rng(seed))
+        assert (dressed[:, 3:] == 77).all()  # the motion is not touched
+        assert (dressed[0] == dressed[1]).all()
+        assert (dressed[2] == dressed[3]).all()
+        assert np.abs(dressed[:, :3, :, [0, -1]].astype(int) - patches[:, :3, :, [0, -1]]).max() <= 2
+        middle = dressed[:, :3, 8, 9].astype(int), dressed[:, :3, 30, 9].astype(int)
+        changed += bool(np.abs(middle[0][0] - patches[0, :3, 8, 9]).max() > 2)
+        differed += bool(np.abs(middle[0][0] - middle[1][0]).max() > 2) and bool((middle[0][0] != middle[0][2]).any())
+    assert changed >= 5
+    assert differed >= 4
