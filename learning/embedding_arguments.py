@@ -11,6 +11,7 @@ from learning.embedding_augment import DISTORTIONS
 from learning.embedding_data import DATASETS, Parts, Reading, read_dataset
 from learning.embedding_download import download
 from learning.embedding_network import EmbeddingCard
+from learning.embedding_scores import evenly
 from learning.triplets import MINING
 from tracker.arguments import positive
 
@@ -31,6 +32,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add("--download", action="store_true", help="fetch it into --data first: mnist, fashion-mnist, omniglot, orl, lfw")
     add("--min-images", type=positive, metavar="N", help="of folders: leave classes with fewer images out (lfw: 2)")
     add("--hold-out", choices=["images", "classes"], help="of folders: what to test on (default: images; lfw: classes)")
+    add("--limit", type=positive, metavar="N", help="learn from N of the training images only, for a quick trial")
     add("--every", type=positive, default=15, metavar="N", help="of videos: every so many-th frame (default: 15)")
 
 
@@ -53,7 +55,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     add("--grouped", type=float, default=0.0, metavar="SHARE", help="omniglot: batches from one alphabet (default: 0)")
     add("--turned", action="store_true", help="learn each class also turned by 90°, 180°, 270°, as other classes")
     add("--augment", choices=sorted(DISTORTIONS), help="distortion (default: what suits the data set)")
-    add("--precision", choices=["bf16", "fp32"], default="bf16", help="of the convolutions (default: bf16)")
+    add("--precision", choices=["bf16", "fp32"], help="of the convolutions (default: bf16 where it is the faster one)")
     add("--device", default="cpu", help="default: %(default)s")
     add("--threads", type=positive, help="CPU threads of torch; small networks are fastest with 1")
     add("--seed", type=int, default=0)
@@ -87,6 +89,8 @@ def read_data(options: argparse.Namespace, size: int | None = None, channels: in
         download(options.dataset, options.data, log.info)
     reading = Reading(size, channels, options.min_images, options.hold_out, options.every)
     parts = read_dataset(options.dataset, options.data, reading)
+    if options.limit:
+        parts = Parts(parts.train.subset(evenly(len(parts.train), options.limit)), parts.test)
     for name, part in zip(("train", "test"), parts, strict=True):
         log.info("%s: %d images of %d classes, %d pixels", name, len(part), len(part.classes), part.size)
     return parts
@@ -119,10 +123,21 @@ def recipe_of(loss: str, options: argparse.Namespace, classes: int) -> Embedding
         squared=options.squared,
         augment=options.augment or AUGMENT.get(options.dataset, PHOTO),
         grouped=options.grouped,
-        precision=options.precision,
+        precision=options.precision or fastest_precision(options.device),
         turned=options.turned,
         seed=options.seed,
     )
+
+
+def fastest_precision(device: str) -> str:
+    """ "bf16" where the device has instructions for it, else "fp32"."""
+    import torch
+
+    from tracker.runtimes.torch import has_bf16
+
+    kind = torch.device(device).type
+    fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported() if kind == "cuda" else has_bf16()
+    return "bf16" if fast else "fp32"
 
 
 def card_of(loss: str, options: argparse.Namespace, data: Parts) -> EmbeddingCard:

@@ -259,7 +259,7 @@ def draw_roc(scores: Floats, same: NDArray[np.bool_], path: Path, title: str = "
     axes.set(xscale="log", xlim=(least, 1), ylim=(0, 1.01), xlabel="false accept rate", ylabel="true accept rate")
     axes.set_title(title)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", framealpha=1, edgecolor="none")
     figure.savefig(path)
 
 
@@ -273,9 +273,11 @@ def draw_curves(curves: dict[str, list[float]], path: Path, title: str = "") -> 
         errors = 100 * (1 - np.array(accuracies))
         axes.plot(epochs, np.maximum(errors, 1e-2), color=colour, marker=marker, linewidth=1.6, label=name)
     axes.set(xlabel="epoch", ylabel="nearest neighbour wrong, %", yscale="log", title=title, xticks=epochs)
+    ticker = _module("matplotlib.ticker", "matplotlib")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.grid(alpha=0.25, which="both")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     figure.savefig(path)
 

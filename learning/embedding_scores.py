@@ -71,7 +71,7 @@ def judge(network: EmbeddingNetwork, data: Parts) -> dict[str, float]:
     pairs = draw_pairs(test.labels, PAIRS, seed=1)
     scores = pair_scores(network, embedded, pairs.first, pairs.second)
     few = evenly(len(test), 10_000)
-    found = clusters.cluster(embedded[torch.from_numpy(few)].numpy(), len(test.classes))
+    found = clusters.cluster(embedded[torch.from_numpy(few)].numpy(), len(np.unique(test.labels[few])))
     return {
         "neighbour accuracy": neighbour_accuracy(network, data),
         "nmi": clusters.nmi(test.labels[few], found),
