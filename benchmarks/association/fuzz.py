@@ -10,9 +10,10 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -34,6 +35,7 @@ from tracker.association.model import DETECTION_NAMES, AssociationModel
 from tracker.association.trees import Trees
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 NASTY = (0.0, -0.0, 1.0, -1.0, 1e-300, 5e-324, 1e-9, 1e9, -1e9, 1e10, 1e18, 1e300, 1.8e308, np.nan, np.inf, -np.inf)
 FIELDS: tuple[str, ...] = (
@@ -148,10 +150,10 @@ def check(kind: str, number: int) -> None:
 def reader(random: Generator) -> None:
     """A file of detections."""
     text = hostile_text(random)
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        path = Path(folder) / "det.txt"
-        path.write_bytes(text)
-        found = read_detections(path, [])
+    with tempfile.NamedTemporaryFile(prefix="fuzz-") as file:
+        file.write(text)
+        file.flush()
+        found = read_detections(file.name, [])
     _require(list(found) == sorted(found), "frames do not rise")
     for frame, detections in found.items():
         _require(detections.frame == frame >= 0, "frame and key differ")
@@ -183,7 +185,7 @@ def arrays(random: Generator) -> None:
 
 def online(random: Generator) -> None:
     """A short video, frame by frame."""
-    associator = OnlineAssociator(MODEL, frame_rate=float(random.choice([0.1, 7, 30, 1000])))
+    associator = OnlineAssociator(MODEL, frame_rate=_pick(random, (0.1, 7.0, 30.0, 1000.0)))
     owners: dict[int, int] = {}
     for detections in hostile_video(random):
         ids = associator.update(detections)
@@ -199,7 +201,7 @@ def flow(random: Generator) -> None:
     """A short video, at once or in windows."""
     video = {detections.frame: detections for detections in hostile_video(random)}
     window = 4.0 if random.random() < 0.3 else None
-    tracks = FlowAssociator(MODEL, frame_rate=float(random.choice([0.1, 7, 30])), window=window).run(video)
+    tracks = FlowAssociator(MODEL, frame_rate=_pick(random, (0.1, 7.0, 30.0)), window=window).run(video)
     used = set()
     for track in tracks:
         _require(len(track) > 0, "a track without boxes")
@@ -219,10 +221,9 @@ def _written(random: Generator, tracks: list[Track]) -> None:
     """Tracks that are written are read as they were, where the format's readers take such numbers."""
     if any((abs(track.xywh) >= READABLE).any() or (abs(track.score) >= READABLE).any() for track in tracks):
         return
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        path = Path(folder) / "out.txt"
-        write_tracks(path, tracks)
-        rows = parse_rows(path.read_bytes(), "written")
+    with tempfile.NamedTemporaryFile(prefix="fuzz-") as file:
+        write_tracks(file.name, tracks, overwrite=True)
+        rows = parse_rows(Path(file.name).read_bytes(), "written")
     _require(len(rows) == sum(map(len, tracks)), "written and read differ")
 
 
@@ -237,16 +238,16 @@ KINDS: dict[str, Callable[[Generator], None]] = {
 
 def hostile_text(random: Generator) -> bytes:
     """Lines of numbers, some of them not; now and then bytes that are no text."""
-    end = str(random.choice(ENDS))
+    end = _pick(random, ENDS)
     lines = []
     for _ in range(int(random.integers(0, 8))):
         frame, id, x, y = random.integers(1, 6), random.integers(-1, 4), *random.integers(-50, 500, 2)
         fields = [str(value) for value in (frame, id, x, y, *random.integers(0, 90, 2), random.random(), -1, -1, -1)]
         for _ in range(int(random.integers(0, 3))):
-            fields[int(random.integers(0, len(fields)))] = str(random.choice(FIELDS))
+            fields[int(random.integers(0, len(fields)))] = _pick(random, FIELDS)
         if random.random() < 0.1:
             fields = fields[: int(random.integers(0, 10))]
-        lines.append(str(random.choice(SEPARATORS)).join(fields))
+        lines.append(_pick(random, SEPARATORS).join(fields))
     if lines and random.random() < 0.2:
         lines.append(lines[0])
     text = bytearray(end.join(lines).encode())
@@ -257,19 +258,24 @@ def hostile_text(random: Generator) -> bytes:
     return bytes(text)
 
 
+def _pick(random: Generator, values: Sequence[T]) -> T:
+    """One of them; an array's `choice` is slow for few."""
+    return values[int(random.integers(len(values)))]
+
+
 def hostile_boxes(random: Generator, n: int) -> Floats:
     """Boxes of people, among them such as no detector should give."""
     boxes = np.column_stack([random.uniform(0, 600, (n, 2)), random.uniform(10, 60, (n, 1)), random.uniform(30, 90, n)])
     if n and random.random() < 0.3:
         boxes[random.integers(0, n)] = boxes[random.integers(0, n)]
-    strange = random.random((n, 4)) < random.choice([0.0, 0.02, 0.3, 1.0])
+    strange = random.random((n, 4)) < _pick(random, (0.0, 0.02, 0.3, 1.0))
     boxes[strange] = random.choice(NASTY, np.count_nonzero(strange))
     return boxes
 
 
 def hostile_video(random: Generator) -> Iterator[Detections]:
     """Frames with gaps of any length between, crowds that stand still, jump, vanish or are all the same."""
-    frame, n = int(random.choice([0, 0, 0, 10**6, 2**40, 2**53 - 40])), int(random.integers(0, 8))
+    frame, n = _pick(random, (0, 0, 0, 10**6, 2**40, 2**53 - 40)), int(random.integers(0, 8))
     still = random.random() < 0.3
     boxes = hostile_boxes(random, n)
     for _ in range(int(random.integers(1, 12))):
@@ -280,7 +286,7 @@ def hostile_video(random: Generator) -> Iterator[Detections]:
         score = random.choice([*NASTY[:12], 0.3, 0.9], n)
         classes = random.integers(-1, 2, n) if random.random() < 0.3 else None
         yield repair(frame, moved, score, classes)[0]
-        frame += int(random.choice([1, 1, 1, 2, 30, 10**4, 2**33]))
+        frame += _pick(random, (1, 1, 1, 2, 30, 10**4, 2**33))
 
 
 def _model() -> AssociationModel:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.association.files import read_record
 from benchmarks.association.run import FILLED, ORACLE
 from benchmarks.association.sets import DetectionSet
 from benchmarks.mot import evaluate
-from benchmarks.report.tables import aligned, escape_markdown, markdown_table
+from benchmarks.report.tables import NO_VALUE, aligned, escape_markdown, markdown_table
 
 SHARES = ("MOTA", "IDF1", "HOTA", "DetA", "AssA")  # shown in per cent
 COUNTS = ("IDSW", "FP", "FN", "Frag")
@@ -140,9 +141,33 @@ def terminal(rows: Sequence[Row], sets: Mapping[str, DetectionSet]) -> str:
     )
 
 
+def summary(rows: Sequence[Row], sets: Mapping[str, DetectionSet]) -> list[list[str]]:
+    """MOTA / IDF1 / HOTA of ours, of the best peers metric by metric (which may be three), and of the oracle."""
+    shown = {key: part for key, part in sets.items() if of_set(rows, key)}
+    kinds: dict[str, Callable[[Row], bool]] = {row.title: partial(_is, row.title) for row in rows if row.ours} | {
+        "best online peer, each": lambda row: not row.ours and row.mode == ONLINE,
+        "best peer of any kind, each": lambda row: not row.ours and row.mode != BOUND,
+        "oracle identities": lambda row: row.mode == BOUND,
+    }
+    table = [["", *(part.title for part in shown.values())]]
+    for title, belongs in kinds.items():
+        line = [title]
+        for key in shown:
+            mine = [row for row in rows if row.set == key and belongs(row)]
+            values = (f"{100 * max(row.scores[metric] for row in mine):.1f}" for metric in JUDGED)
+            line.append(" / ".join(values) if mine else NO_VALUE)
+        table.append(line)
+    return table
+
+
+def _is(title: str, row: Row) -> bool:
+    return row.title == title
+
+
 def markdown(rows: Sequence[Row], sets: Mapping[str, DetectionSet]) -> str:
     """A table a set: the best of each column is bold, and ours are marked."""
-    parts = []
+    head, *lines = summary(rows, sets)
+    parts = [f"MOTA / IDF1 / HOTA:\n\n{markdown_table(head, lines)}"]
     for key, part in sets.items():
         if not (mine := of_set(rows, key)):
             continue

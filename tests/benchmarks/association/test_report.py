@@ -18,6 +18,7 @@ from benchmarks.association.report import (
     measure,
     our_entry,
     stored_entries,
+    summary,
     terminal,
 )
 from benchmarks.mot import RULES, evaluate
@@ -85,6 +86,19 @@ def test_tables(measured):
     assert stored["commit"] == "x"
     assert len(stored["rows"]) == len(rows)
     assert best(rows, "IDF1") == 0.875
+
+
+def test_the_summary_has_the_best_of_each_kind(measured):
+    head, *lines = summary(measured[0], PETS)
+    assert head == ["", "PETS09-S2L1"]
+    assert [line[0] for line in lines] == [
+        "flow",
+        "best online peer, each",
+        "best peer of any kind, each",
+        "oracle identities",
+    ]
+    assert [line[1].split(" / ")[0] for line in lines] == ["75.0", "75.0", "75.0", "100.0"]
+    assert lines[-1][1] == "100.0 / 100.0 / 100.0"
 
 
 def test_the_plot_shows_every_tracker(measured):
