@@ -22,8 +22,9 @@ Array = NDArray[np.float64]
 # in sides of the target (the geometric mean of width and height) for the centre, in powers of e for the sides
 NOISE = np.array([0.02, 0.02, 0.03, 0.03])  # standard deviation of a box of score 1
 DOUBT = np.array([0.3, 0.3, 0.3, 0.3])  # what is added to it at score 0
-JERK = np.array([6.0, 6.0, 0.3, 0.3])  # root of the spectral density: sides / s^2.5, and for the sizes 1 / s^1.5
-START = np.array([[2.0, 6.0], [2.0, 6.0], [0.3, 0.0], [0.3, 0.0]])  # of velocity and acceleration, standard deviations
+# root of the spectral density: sides / s^2.5, and for the sizes 1 / s^1.5; the first from tracks of 29 training videos
+JERK = np.array([4.0, 4.0, 0.3, 0.3])
+START = np.array([[2.0, 2.0], [2.0, 2.0], [0.3, 0.0], [0.3, 0.0]])  # of velocity and acceleration, standard deviations
 GATE = 35.0  # squared Mahalanobis distance, 4 degrees of freedom: one in two million measurements is farther off
 PAUSE = 10.0  # seconds without a frame after which motion begins anew
 SIZES = (-14.0, 14.0)  # limits of the logarithms, so that a long prediction stays a number
