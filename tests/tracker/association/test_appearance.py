@@ -193,3 +193,13 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not finite in fp16"):
         save_pair_network(network, tmp_path / "mine.safetensors", PairCard("towers"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", list(TOPOLOGIES))
+def test_what_ships_is_what_its_card_says(name: str) -> None:
+    network, card = load_pair_network(name)
+    assert card.topology == name
+    assert network.size == (121, 53)
+    assert "frames 1 to 450" in card.training["data"]
+    assert "research" in card.licence
+    assert card.results[0]["auc"] > 0.9
