@@ -15,12 +15,14 @@ from tracker.association.trail import Floats, Integers
 class Costs:
     """Costs in units of log odds, the same for both associators where they mean the same.
 
-    A link costs −log(p / (1 − p)) + `skip` for each frame skipped, p the calibrated match probability.
+    A link costs −log(p / (1 − p)), p the calibrated match probability; one that skips frames, in which the target would
+    have to have been missed, costs `miss` more, and `skip` for each second's worth of skipped frames.
 
     Attributes:
         entry: of beginning a track.
         exit: of ending it.
-        skip: of each frame in which a track has no detection between two that it has.
+        miss: of skipping frames at all.
+        skip: of each second of skipped frames: of each frame, skip / (frames per second).
         doubt: added to each detection's −log odds of being a target; raise it to keep fewer.
         longest_gap: seconds without a detection until a track ends.
         fill: seconds up to which gaps are filled with interpolated boxes (`FlowAssociator`).
@@ -31,20 +33,21 @@ class Costs:
         ValueError: a number is not finite, or out of its range.
     """
 
-    entry: float = 1.0
-    exit: float = 1.0
-    skip: float = 0.02
-    doubt: float = 0.0
+    entry: float = 1.5
+    exit: float = 1.5
+    miss: float = 1.0
+    skip: float = 1.0
+    doubt: float = 0.5
     longest_gap: float = 2.0
-    fill: float = 1.0
-    link: float = -1.0
+    fill: float = 0.8
+    link: float = -3.0
     confirm: float = 0.5
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if not math.isfinite(value):
                 raise ValueError(f"cost {name} must be a finite number, got {value}")
-        for name in ("entry", "exit", "skip", "longest_gap", "fill"):
+        for name in ("entry", "exit", "miss", "skip", "longest_gap", "fill"):
             if getattr(self, name) < 0:
                 raise ValueError(f"cost {name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.confirm <= 1:
@@ -64,6 +67,12 @@ class Costs:
             )
         return cls(**{**stored, **changes})
 
-    def of_link(self, log_odds: Floats, gap: Integers) -> Floats:
-        """Cost (P,) of links of such log odds (P,) over so many frames (P,), 1 where none is skipped."""
-        return -log_odds + self.skip * (gap - 1)
+    def of_link(self, log_odds: Floats, gap: Integers, rate: float) -> Floats:
+        """Cost (P,) of links.
+
+        Args:
+            log_odds: (P,) of their being one target.
+            gap: (P,) frames from one detection to the other, 1 where none is skipped.
+            rate: frames per second.
+        """
+        return -log_odds + self.miss * (gap > 1) + self.skip / rate * (gap - 1)

@@ -19,6 +19,7 @@ from tracker.association.trail import Floats, Integers, number_chains
 
 NEAREST = 10  # starts that one end may be linked to in one frame
 MOST = 20  # links kept of one tracklet in either direction
+REFINED = 2  # times that links are judged again
 POSSIBLE = -5.0  # log odds below which a link is not looked at
 
 
@@ -54,7 +55,7 @@ class Graph:
         forced = np.zeros(count, np.bool_)
         forced[self.chain[: len(self.scene.heads)]] = True
         near = self.gap <= longest(costs, self.scene.rate)
-        link = costs.of_link(self.link_odds[near], self.gap[near])
+        link = costs.of_link(self.link_odds[near], self.gap[near], self.scene.rate)
         used, following = min_cost_flow(
             node, self.earlier[near], self.later[near], link, costs.entry, costs.exit, forced
         )
@@ -87,6 +88,9 @@ def build_graph(
 ) -> Graph:
     """Join what is sure, and judge all that is possible between what that makes.
 
+    Tracklets of two or three detections hardly know their speed; the tracks that a first flow makes of them do. So
+    links are judged again by what is known of these tracks on both sides.
+
     Args:
         scene: the detections.
         model: what was learned.
@@ -94,8 +98,26 @@ def build_graph(
         cue: compares pixels.
         patches: (N, …) of the detections, by the cue.
     """
-    chain = number_chains(link_neighbours(scene, model))
-    past, future = scene.known(chain)
+    chain = number_chains(link_neighbours(scene, model.pair_log_odds))
+    graph = _judge(scene, chain, chain, model, longest_gap, cue, patches)
+    for _ in range(REFINED if len(graph.earlier) else 0):
+        track = graph.tracks(model, Costs())
+        track = np.where(track >= 0, track, len(track) + chain)
+        graph = _judge(scene, chain, track, model, longest_gap, cue, patches)
+    return graph
+
+
+def _judge(
+    scene: Scene,
+    chain: Integers,
+    track: Integers,
+    model: AssociationModel,
+    longest_gap: int,
+    cue: AppearanceCue | None,
+    patches: NDArray[Any] | None,
+) -> Graph:
+    """The graph of tracklets (N,), by what is known of the tracks (N,) that they are part of."""
+    past, future = scene.known(track)
     first, last = ends_of(chain)
     starts = first[first >= len(scene.heads)]
     first_last = np.sort(last), np.sort(starts)  # detections rise in time, so rows in order do
@@ -106,7 +128,7 @@ def build_graph(
     kept = (odds > POSSIBLE) & (_rank(earlier, odds) < MOST) & (_rank(later, odds) < MOST)
     earlier, later, odds = earlier[kept], later[kept], odds[kept]
     gap = scene.frame[later] - scene.frame[earlier]
-    return Graph(scene, chain, detection_odds(scene, chain, model), chain[earlier], chain[later], gap, odds)
+    return Graph(scene, chain, model.detection_log_odds(scene.points[:, 5]), chain[earlier], chain[later], gap, odds)
 
 
 def detection_odds(scene: Scene, chain: Integers, model: AssociationModel) -> Floats:

@@ -84,14 +84,15 @@ class AssociationModel:
         slope, intercept = self.calibration
         return np.clip(slope * self.pair(context) + intercept, -SUREST, SUREST)
 
-    def detection_log_odds(self, score: Floats, known: Floats) -> Floats:
+    def detection_log_odds(self, score: Floats, known: Floats | None = None) -> Floats:
         """Log odds (N,) that detections are targets.
 
         Args:
             score: (N,) of the detections.
-            known: (N, CONTEXT) of their tracks or tracklets (`tracker.association.trail`).
+            known: (N, CONTEXT) of their tracks (`tracker.association.trail`); by default nothing is known of them.
         """
-        features = np.column_stack([score, known[:, SURE], known[:, SEEN], known[:, LASTING]])
+        more = np.full((len(score), 3), np.nan) if known is None else known[:, [SURE, SEEN, LASTING]]
+        features = np.column_stack([score, more])
         return np.clip(self.detection(features), -SUREST, SUREST)
 
     @classmethod

@@ -179,7 +179,8 @@ class OnlineAssociator:
         if self._cue is not None and patches is not None and self._patch is not None:
             appearance = self._cue.compare(self._patch[track], patches[row])
         odds = self.model.pair_log_odds(context, appearance)
-        gain = -self.costs.of_link(odds, self._last_frame - self._frame[track]) - self.costs.link
+        gap = self._last_frame - self._frame[track]
+        gain = -self.costs.of_link(odds, gap, self.frame_rate) - self.costs.link
         worth = gain > 0
         return assign(track[worth], row[worth], gain[worth], len(self._id), len(points))
 

@@ -74,10 +74,6 @@ class Trees:
         feature, kind, left, right = (joined[n].astype(np.int64) for n in (0, 2, 3, 4))
         if len(feature) and (feature.min() < 0 or feature.max() >= len(names)):
             raise ValueError(f"{source}: a tree asks for a feature that is not named")
-        nodes, leaves = len(feature), len(joined[5])
-        for child in (left, right):
-            if len(child) and not (-leaves <= child.min() and child.max() < nodes):
-                raise ValueError(f"{source}: a tree has a branch that leads nowhere")
         return cls(names, np.array(root, np.int64), feature, joined[1], kind, left, right, joined[5])
 
     @classmethod
@@ -105,7 +101,7 @@ def _tree(fields: dict[str, str], source: str) -> tuple[NDArray, ...]:
     if fields.get("is_linear", "0") != "0" or fields.get("num_cat", "0") != "0":
         raise ValueError(f"{source}: linear trees and categorical features are not read here")
     value = np.array(fields["leaf_value"].split(), np.float64)
-    if int(fields["num_leaves"]) == 1:  # a constant: both branches lead to the one leaf
+    if len(value) == 1:  # a constant: both branches lead to the one leaf
         leaf = np.array([-1])
         return np.array([0]), np.array([0.0]), np.array([0]), leaf, leaf, value
     names = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
@@ -114,6 +110,12 @@ def _tree(fields: dict[str, str], source: str) -> tuple[NDArray, ...]:
     )
     if (kind.astype(np.int64) & CATEGORICAL).any():
         raise ValueError(f"{source}: categorical features are not read here")
+    nodes = len(value) - 1
+    if any(len(column) != nodes for column in (feature, threshold, kind, left, right)):
+        raise ValueError(f"{source}: a tree of {nodes + 1} leaves has not {nodes} nodes")
+    for child in (left, right):  # a branch that led back would never end
+        if ((child < -nodes - 1) | (child >= nodes) | ((child >= 0) & (child <= np.arange(nodes)))).any():
+            raise ValueError(f"{source}: a tree has a branch that leads nowhere")
     return feature, threshold, kind, left, right, value
 
 
