@@ -297,7 +297,7 @@ def _is_log(path: Path) -> bool:
     if not path.is_dir():
         return path.suffix.lower() in LOG_SUFFIXES and path.is_file()
     suffixes = {entry.suffix.lower() for entry in path.iterdir()}
-    return (path / "metadata.yaml").is_file() or (bool(suffixes & LOG_SUFFIXES) and not suffixes & IMAGE_SUFFIXES)
+    return not suffixes & IMAGE_SUFFIXES and (bool(suffixes & LOG_SUFFIXES) or (path / "metadata.yaml").is_file())
 
 
 def _open_url(url: str, timeout: float, start: int, max_frames: int | None) -> Source:
