@@ -37,6 +37,7 @@ WATCHED = 1000  # test images whose embeddings are kept as they move
 SOFTMAX_SCALE = (
     16.0  # of embeddings of length 1, whose softmax could else never be sure (Wang et al. 2017, section 3.3)
 )
+WARM_UP = "semi-hard"
 POOL = 2000  # images among which offline mining looks for the hardest negative
 COLUMNS = ("epoch", "step", "loss", "active", "accuracy", "seconds")
 
@@ -52,6 +53,8 @@ class EmbeddingRecipe:
     Attributes:
         loss: one of `LOSSES`.
         mining: one of `learning.triplets.MINING`; the softmax needs none.
+        warm_up: epochs at the beginning that mine semi-hard triplets instead: from random weights the hardest ones pull
+            all points together (Schroff et al. 2015, section 3.2).
         classes: P of a batch.
         images: K of a batch, which has P·K images.
         epochs: rounds; each shows as many images as there are.
@@ -81,6 +84,7 @@ class EmbeddingRecipe:
     precision: str = "bf16"
     turned: bool = False
     seed: int = 0
+    warm_up: int = 0
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -95,6 +99,8 @@ class EmbeddingRecipe:
             raise ValueError("the contrastive loss has no soft margin; give a number")
         if self.margin is not None and not (0 < self.margin < math.inf):
             raise ValueError(f"the margin must be a positive number, got {self.margin}")
+        if not 0 <= self.warm_up <= self.epochs:
+            raise ValueError(f"the warm-up must take 0 to {self.epochs} epochs, the whole training, got {self.warm_up}")
         if self.epochs < 1 or not (0 < self.learning_rate < math.inf) or not (0 <= self.weight_decay < math.inf):
             raise ValueError("epochs and learning rate must be positive, the weight decay 0 or more")
 
@@ -238,10 +244,10 @@ class EmbeddingTraining:
             if network.card.normalise:
                 embeddings = embeddings * SOFTMAX_SCALE
             return softmax_loss(embeddings, labels, network.head.weight, network.head.bias), 1.0
-        if recipe.mining == OFFLINE:
+        if recipe.mining == OFFLINE and self.epoch >= recipe.warm_up:
             found = Triplets(*torch.arange(len(chosen), device=self.device).chunk(3))
         else:
-            found = mine(recipe.mining, embeddings, labels, generator)
+            found = mine(WARM_UP if self.epoch < recipe.warm_up else recipe.mining, embeddings, labels, generator)
         if recipe.loss == "triplet":
             a, p, n = (embeddings[each] for each in found)
             with torch.no_grad():
@@ -262,7 +268,7 @@ class EmbeddingTraining:
         seed = (recipe.seed, epoch)
         if recipe.loss == "softmax":
             return _Shuffled(len(train), recipe.batch_size, seed)
-        if recipe.mining == OFFLINE:
+        if recipe.mining == OFFLINE and epoch >= recipe.warm_up:
             BalancedBatches(train.labels, 2, 2)  # refuses what has no pairs
             return _Mined(self, recipe.batch_size, seed)
         return BalancedBatches(train.labels, recipe.classes, recipe.images, seed, train.groups, recipe.grouped)

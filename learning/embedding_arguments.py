@@ -13,7 +13,7 @@ from learning.embedding_download import download
 from learning.embedding_network import EmbeddingCard
 from learning.embedding_scores import evenly
 from learning.triplets import MINING
-from tracker.arguments import positive
+from tracker.arguments import natural, positive
 
 log = logging.getLogger(__name__)
 PHOTO = "photo"
@@ -45,6 +45,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     add("--grey", action="store_true", help="of colour images: read them grey")
     add("--normalise", action="store_true", help="scale embeddings to length 1")
     add("--mining", choices=MINING, help="which pairs or triplets to learn from (default: semi-hard; bce: random)")
+    add("--warm-up", type=natural, default=0, metavar="N", help="epochs that mine semi-hard ones first (default: 0)")
     add("--margin", type=margin, metavar="M", help="a number, or 'soft' for the triplet loss (its default; others: 1)")
     add("--squared", action="store_true", help="of the triplet loss: compare squared distances, as FaceNet does")
     add("--lr", type=float, default=2e-3, help="peak learning rate (default: %(default)s)")
@@ -126,6 +127,7 @@ def recipe_of(loss: str, options: argparse.Namespace, classes: int) -> Embedding
         precision=options.precision or fastest_precision(options.device),
         turned=options.turned,
         seed=options.seed,
+        warm_up=options.warm_up,
     )
 
 

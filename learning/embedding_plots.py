@@ -121,7 +121,7 @@ def draw_epochs(folder: Path, test: LabelledImages, watched: Indices, steps: int
         if step % steps == 0:
             points = flatten(embeddings, fitted=last)
             name = output / f"latent_epoch_{step // steps:02d}.png"
-            draw_latent(points, test.labels[watched], test.classes, name, f"after {step // steps} epochs")
+            draw_latent(points, test.labels[watched], test.classes, name, f"epoch {step // steps}")
 
 
 def _frames(folder: Path, labels: Indices, classes: Sequence[str]) -> list[Image]:

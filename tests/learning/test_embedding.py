@@ -125,6 +125,20 @@ def test_a_rate_that_is_far_too_high_does_not_pass_for_training(data: Parts, tmp
     )
 
 
+@pytest.mark.parametrize("mining", ["batch-hard", "offline"])
+def test_a_warm_up_mines_semi_hard_triplets_first(data: Parts, tmp_path: Path, mining: str) -> None:
+    semi_hard = _training(data, tmp_path / "a", mining="semi-hard", epochs=2)
+    warmed = _training(data, tmp_path / "b", mining=mining, epochs=2, warm_up=1)
+    for training in (semi_hard, warmed):
+        training._epoch()
+    images = data.test.images
+    assert torch.equal(semi_hard.network.embed(images), warmed.network.embed(images))
+    for training in (semi_hard, warmed):
+        training.epoch = 1
+        training._epoch()
+    assert not torch.equal(semi_hard.network.embed(images), warmed.network.embed(images))
+
+
 def test_moments_are_kept_where_asked(data: Parts, tmp_path: Path) -> None:
     training = EmbeddingTraining(
         EmbeddingCard("embeddingnet", size=16, dimensions=2),
@@ -169,6 +183,7 @@ def test_another_trainings_weights_can_be_the_start(data: Parts, tmp_path: Path)
         ({"margin": 0.0}, "positive number"),
         ({"learning_rate": -1.0}, "must be positive"),
         ({"epochs": 0}, "must be positive"),
+        ({"warm_up": 5}, "0 to 4 epochs, the whole training, got 5"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(changes: dict[str, object], words: str) -> None:

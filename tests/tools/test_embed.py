@@ -77,18 +77,8 @@ def test_show_draws_what_training_would(command: ModuleType, folder: Path, capsy
 
 def test_mining_is_compared_in_a_table_and_a_figure(command: ModuleType, folder: Path, capsys: Capture) -> None:
     arguments = ["mining", "triplet", "folder", "--data", str(folder / "data"), "--output", str(folder / "effect")]
-    arguments += [
-        "--run",
-        str(folder / "runs"),
-        "--size",
-        "16",
-        "--grey",
-        "--epochs",
-        "2",
-        "--ways",
-        "random",
-        "batch-hard",
-    ]
+    arguments += ["--run", str(folder / "runs"), "--size", "16", "--grey", "--epochs", "2", "--limit", "28"]
+    arguments += ["--ways", "random", "batch-hard"]
     assert command.main(arguments) == 0
     text = (folder / "effect" / "mining.md").read_text(encoding="utf-8")
     assert text.strip() == capsys.readouterr().out.strip()
