@@ -131,9 +131,9 @@ def _leave_one_out(options: argparse.Namespace, footages: Sequence[Footage]) -> 
                 scores[name][footage.name] = score_tracks(footage, tracks)
             rows[footage.name] = _row(fold, judged, scores, footage.name)
             _say(_line(footage.name, rows[footage.name]))
-    result = {"sequences": rows, "together": _together(folds, scores), "command": _command()}
+    whole = _together(folds, scores)
+    result = {"sequences": rows, "together": whole, "command": _command()}
     (options.output / "loso.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    whole = result["together"]
     _say(_line("together", whole))
     if options.save:
         _save(options, learner, folds, options.save)
@@ -169,7 +169,8 @@ def _together(folds: Sequence[Fold], scores: dict[str, dict[str, Score]]) -> dic
 
 def _save(options: argparse.Namespace, learner: Learner, folds: Sequence[Fold], path: Path) -> None:
     learned = learner.finish(folds)
-    pairs = [(probabilities(fold, part), part.same) for fold in folds for part in fold.judged]
+    probability = np.concatenate([probabilities(fold, part) for fold in folds for part in fold.judged])
+    same = np.concatenate([part.same for fold in folds for part in fold.judged])
     card = {
         "calibration": learned.calibration,
         "costs": dataclasses.asdict(learned.costs),
@@ -178,9 +179,7 @@ def _save(options: argparse.Namespace, learner: Learner, folds: Sequence[Fold], 
             "command": _command(),
             "folds": [sorted(fold.left_out) for fold in folds],
         },
-        "results": {
-            "ece_of_left_out_pairs": expected_calibration_error(*map(np.concatenate, zip(*pairs, strict=True)))
-        },
+        "results": {"ece_of_left_out_pairs": expected_calibration_error(probability, same)},
         "licence": "trained on research footage (MOTChallenge, KITTI): for research; see the data's own terms",
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }

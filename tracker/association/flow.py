@@ -16,7 +16,7 @@ from tracker.association.camera import Camera
 from tracker.association.costs import Costs
 from tracker.association.detections import Detections
 from tracker.association.gaps import fill_gaps
-from tracker.association.graph import build_graph, detection_odds, longest
+from tracker.association.graph import build_graph, longest
 from tracker.association.min_cost_flow import EmptySolution, explain_empty
 from tracker.association.model import AssociationModel
 from tracker.association.scene import Scene
@@ -239,9 +239,10 @@ class FlowAssociator:
         if not len(scene):
             return
         graph = build_graph(scene, self.model, longest(self.costs, self.frame_rate))
-        free = Costs(entry=0, exit=0, skip=0, doubt=0, longest_gap=self.costs.longest_gap)
+        free = Costs(entry=0, exit=0, miss=0, skip=0, doubt=0, longest_gap=self.costs.longest_gap)
         if (graph.tracks(self.model, free) >= 0).any():
-            odds = np.bincount(graph.chain, self.costs.doubt - detection_odds(scene, graph.chain, self.model)) + 0.0
+            odds: Floats = np.zeros(int(graph.chain.max()) + 1)
+            np.add.at(odds, graph.chain, self.costs.doubt - graph.detection_odds)
             raise EmptySolution(f"no track is worth its cost: {explain_empty(odds, self.costs.entry, self.costs.exit)}")
 
 
