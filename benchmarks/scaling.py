@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps({**where, "rows": [asdict(row) for row in rows]}))
     else:
         print("\n".join(table(rows)))
-        print(f"\n{where['machine']}, {where['cpus']} CPUs, load afterwards {where['load']}")
+        print(f"\n{where['machine']}, load afterwards {where['load']}")
     return 0
 
 
