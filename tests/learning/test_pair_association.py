@@ -155,3 +155,13 @@ def test_the_command_learns_writes_and_judges(
     finally:
         (folder / "hidden.mp4").rename(folder / "frames.mp4")
     assert "there is no frames.mp4" in capsys.readouterr().err
+
+
+def test_what_ships_asks_for_the_cue_that_ships() -> None:
+    from tracker.association.__main__ import APPEARANCES
+    from tracker.association.appearance import PairAppearance
+
+    model = AssociationModel.read("association_pets")
+    cue = PairAppearance.from_pretrained(APPEARANCES[model.appearance_names])
+    assert model.check_cue(cue) is cue
+    assert "frames 1 to 450" in model.card["training"]["appearance"]
