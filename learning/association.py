@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.mot import pool
 from benchmarks.mot.evaluation import Score
@@ -163,8 +164,13 @@ def _together(folds: Sequence[Fold], scores: dict[str, dict[str, Score]]) -> dic
         **{kind: _scores(pool(found.values())) for kind, found in scores.items()},
         "ece": expected_calibration_error(probability, same),
         "pairs": len(same),
-        "reliability": {"mean": mean.tolist(), "share": share.tolist(), "count": count.tolist()},
+        "reliability": {"mean": _finite(mean), "share": _finite(share), "count": count.tolist()},
     }
+
+
+def _finite(values: NDArray[np.float64]) -> list[float | None]:
+    """JSON has no NaN."""
+    return [round(float(value), 6) if np.isfinite(value) else None for value in values]
 
 
 def _save(options: argparse.Namespace, learner: Learner, folds: Sequence[Fold], path: Path) -> None:
