@@ -230,8 +230,11 @@ class SiamTracker:
             confidence = Confidence(self.config)
             self.target = Target(centre, size, size, border, size, kernel, confidence)
             if self.config.online_share:
+                began = time.perf_counter()
                 self.target.filter = self._first_filter(self.target, image)
-                self._learn(self.target, (0.0, 0.0), self._crop_size(size))
+                self._budget.begin(began)  # so that it is known what learning costs
+                with self._budget.measured("learning"):
+                    self._learn(self.target, (0.0, 0.0), self._crop_size(size))
             if self.config.redetect_every:
                 self.target.redetection = self._first_redetection(self.target, image)
             self.target.motion = follow(None, confidence.state, valid, 1.0, TrackState.TRACKING, timestamp)

@@ -121,6 +121,16 @@ def test_learning_yields(model, draw, clock, limit, expected):
     assert known.learned == expected
 
 
+def test_what_learning_costs_is_known_from_the_first_frame(model, draw, monkeypatch):
+    """Here it costs nothing, so that a budget without room for another search has room for it."""
+    learned = []
+    monkeypatch.setattr(siam.CorrelationFilter, "learn", lambda self, shift, size: learned.append(shift))
+    monkeypatch.setattr(siam.CorrelationFilter, "respond", lambda self, features, cells: np.ones((cells, cells)))
+    results = run(model, [draw(SIZE, START)] * 5, online_share=0.2, budget_ms=1000 * 1.5 * LOOK)
+    assert {result.state for result in results} == {TrackState.TRACKING}
+    assert len(learned) == 5
+
+
 def test_an_interruption_is_not_taken_for_what_work_costs(clock):
     limited = Budget(30.0)
 
