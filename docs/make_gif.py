@@ -30,7 +30,9 @@ def main() -> None:
                 height = round(options.width * frame.image.shape[0] / frame.image.shape[1])
                 small = cv2.resize(frame.image, (options.width, height), interpolation=cv2.INTER_AREA)
                 frames.append(
-                    Image.fromarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)).quantize(64, dither=Image.Dither.NONE)
+                    Image.fromarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)).quantize(
+                        64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+                    )
                 )
         period = 1000 * options.every / (source.fps or 25)
     frames[0].save(options.gif, save_all=True, append_images=frames[1:], duration=round(period), loop=0, optimize=True)
