@@ -10,6 +10,8 @@ The paper's encoder is VGG-16. This one is small enough for a CPU; its layers do
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -102,43 +104,78 @@ class Encoder(nn.Module):
         return features
 
 
+class Features(NamedTuple):
+    """What the encoder makes of images: (N, C, H / s, W / s) each.
+
+    Attributes:
+        finest, finer, fine, coarse: at strides 2, 4, 8 and 16.
+        context: those at stride 16 added to those at stride 8.
+        salient: (N, H, W) logits of what stands out in each image by itself.
+    """
+
+    finest: Tensor
+    finer: Tensor
+    fine: Tensor
+    coarse: Tensor
+    context: Tensor
+    salient: Tensor
+
+    def rolled(self, images: int) -> Features:
+        """The features of the images that stand so many places further on: of half of a batch, the other half's."""
+        return Features(*(level.roll(images, 0) for level in self))
+
+
 class MutualEvidence(nn.Module):
     """What the other image says of each place of this one, from the correlations of their normalised features.
 
     At stride 16 it is the paper's layer, by displacement. At stride 8, where the volume would be sixteen times as
-    large, it is what does not depend on where the other image has the object: the strongest correlations in order, and
-    the other image's features where they correlate.
+    large, it is what does not depend on where the other image has the object:
+
+    - the two strongest correlations, the strongest with a place that stands out in the other image, and how much rather
+      than the other image's background this place resembles what stands out there (`_cues`);
+    - the other image's features where they correlate.
+
+    Features are centred before they are normalised, or everything would correlate with everything; at the start those
+    of stride 8 are compared as they are.
 
     Args:
         fine, coarse: channels of the features at strides 8 and 16.
-        embedding: channels in which they are compared.
+        embedding: channels in which those at stride 16 are compared.
         cells: side of the features at stride 16.
         summary: channels that the correlations by displacement are reduced to.
-        strongest: how many of the strongest correlations are kept.
     """
 
-    def __init__(
-        self, fine: int, coarse: int, embedding: int, cells: int, summary: int = 32, strongest: int = 4
-    ) -> None:
+    def __init__(self, fine: int, coarse: int, embedding: int, cells: int, summary: int = 32) -> None:
         super().__init__()
-        self.strongest = strongest
-        self.embed_coarse = nn.Conv2d(coarse, embedding, 1)
-        self.embed_fine = nn.Conv2d(fine, embedding, 1)
+        self.embed_coarse = conv_bn(coarse, embedding, 1, relu=False)
+        self.embed_fine = conv_bn(fine, fine, 1, relu=False)
+        nn.init.dirac_(self.embed_fine[0].get_parameter("weight"))
         self.value = nn.Conv2d(fine, embedding, 1)
         self.by_displacement = nn.Conv2d(displacements(cells, cells) ** 2, summary, 1)
         self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.out_channels = summary + strongest + embedding
+        self.out_channels = summary + 4 + embedding
 
-    def forward(self, features_a: list[Tensor], features_b: list[Tensor]) -> Tensor:
-        """Features at strides 8 and 16 of A and of B → (N, `out_channels`, h, w) for the places of A at stride 8."""
-        (fine_a, coarse_a), (fine_b, coarse_b) = features_a, features_b
-        volume = correlate(unit(self.embed_coarse(coarse_a)), unit(self.embed_coarse(coarse_b)))
-        a, b = unit(self.embed_fine(fine_a)), unit(self.embed_fine(fine_b))
-        places = torch.einsum("ncji,nck->njik", a, b.flatten(2))  # k: every place in B
-        strongest = places.topk(self.strongest, dim=-1).values.permute(0, 3, 1, 2)
+    def forward(self, a: Features, b: Features) -> Tensor:
+        """Features of A and of B → (N, `out_channels`, h, w) for the places of A at stride 8."""
+        volume = correlate(unit(self.embed_coarse(a.coarse)), unit(self.embed_coarse(b.coarse)))
+        f_a, f_b = unit(self.embed_fine(a.fine)), unit(self.embed_fine(b.fine))
+        places = torch.einsum("ncji,nck->njik", f_a, f_b.flatten(2))  # k: every place in B
         attention = (places * self.sharpness).softmax(dim=-1)
-        seen = torch.einsum("njik,nck->ncji", attention, self.value(fine_b).flatten(2))
-        return torch.cat([double(self.by_displacement(volume)), strongest, seen], dim=1)
+        seen = torch.einsum("njik,nck->ncji", attention, self.value(b.context).flatten(2))
+        salient = F.avg_pool2d(b.salient.detach()[:, None], 8).flatten(1)[:, None, None]
+        return torch.cat([double(self.by_displacement(volume)), self._cues(places, salient), seen], dim=1)
+
+    def _cues(self, places: Tensor, salient: Tensor) -> Tensor:
+        """(N, h, w, K) correlations with the places of B and (N, 1, 1, K) logits of their standing out → (N, 4, h, w).
+
+        The last cue is the logarithm of the odds that the place of B which this one resembles stands out, if a place
+        is chosen in proportion to exp(sharpness · correlation).
+        """
+        strongest = places.topk(2, dim=-1).values
+        with_salient = (places * salient.sigmoid()).amax(-1, keepdim=True)
+        sharp = places.float() * self.sharpness
+        odds = (sharp + F.logsigmoid(salient)).logsumexp(-1) - (sharp + F.logsigmoid(-salient)).logsumexp(-1)
+        return torch.cat([strongest, with_salient, odds[..., None].clamp(-8, 8) / 4], dim=-1).permute(0, 3, 1, 2)
 
 
 def unit(x: Tensor) -> Tensor:
@@ -159,11 +196,11 @@ class Decoder(nn.Module):
         self.finest = conv_bn(first, first)
         self.mask = nn.Conv2d(first, 1, 3, padding=1)
 
-    def forward(self, x: Tensor, features: list[Tensor]) -> Tensor:
-        """(N, C, H / 8, W / 8) and the encoder's features → (N, H, W) logits."""
+    def forward(self, x: Tensor, finest: Tensor, finer: Tensor) -> Tensor:
+        """(N, C, H / 8, W / 8), and the encoder's features at strides 2 and 4 → (N, H, W) logits."""
         x = self.merge(x)
-        x = self.finer(double(self.narrow(x)) + features[1])
-        x = self.finest(double(self.narrower(x)) + features[0])
+        x = self.finer(double(self.narrow(x)) + finer)
+        x = self.finest(double(self.narrower(x)) + finest)
         return double(self.mask(x))[:, 0]
 
 
@@ -173,10 +210,10 @@ def double(x: Tensor) -> Tensor:
 
 
 class CosegmentationNetwork(nn.Module):
-    """Siamese encoder, mutual correlation, Siamese decoder.
+    """Siamese encoder, mutual correlation, Siamese decoder; and a second decoder that sees each image alone.
 
-    An image paired with itself makes a single-image network of the same size: it can say what stands out, and nothing
-    else (`saliency`).
+    With its encoder the second one is a single-image network of the same size. It is trained to mask whatever stands
+    out, which teaches the encoder what an object is, and is what co-segmentation has to be better than.
 
     Args:
         size: side of the square images in pixels, a multiple of 16.
@@ -196,26 +233,24 @@ class CosegmentationNetwork(nn.Module):
         self.context = nn.Conv2d(fourth, third, 1)
         self.evidence = MutualEvidence(third, fourth, embedding, size // STRIDE)
         self.decoder = Decoder(third + self.evidence.out_channels, widths)
+        self.single = Decoder(third, widths)
 
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, S, S) normalised images → features at strides 2, 4, 8 and 16, those of 16 also added to those of 8."""
-        *finer, fine, coarse = self.encoder(images)
-        return [*finer, fine + double(self.context(coarse)), coarse]
+    def encode(self, images: Tensor) -> Features:
+        """(N, 3, S, S) normalised images → their features, and what stands out in each by itself."""
+        finest, finer, fine, coarse = self.encoder(images)
+        context = fine + double(self.context(coarse))
+        return Features(finest, finer, fine, coarse, context, self.single(context, finest, finer))
 
-    def decode(self, features_a: list[Tensor], features_b: list[Tensor]) -> Tensor:
-        """Features of A and B → (N, S, S) logits of A's mask."""
-        evidence = self.evidence(features_a[2:], features_b[2:])
-        return self.decoder(torch.cat([features_a[2], evidence], dim=1), features_a)
+    def common(self, a: Features, b: Features) -> Tensor:
+        """Features of A and B → (N, S, S) logits of the mask, in A, of what both show.
+
+        The decoder says how much more, or less, a pixel belongs to it than to what stands out in A by itself.
+        """
+        evidence = torch.cat([a.context, self.evidence(a, b)], dim=1)
+        return a.salient.detach() + self.decoder(evidence, a.finest, a.finer)
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) normalised images → (N, S, S) logits of the common object's mask in each."""
-        n = len(a)
         both = self.encode(torch.cat([a, b]))
-        swapped = [torch.cat([level[n:], level[:n]]) for level in both]
-        logits = self.decode(both, swapped)
-        return logits[:n], logits[n:]
-
-    def saliency(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised images → (N, S, S) logits of each image with itself."""
-        features = self.encode(images)
-        return self.decode(features, features)
+        first, second = self.common(both, both.rolled(len(a))).split(len(a))
+        return first, second

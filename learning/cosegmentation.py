@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from backbones.cosegmentation import CosegmentationNetwork
+from backbones.cosegmentation import CosegmentationNetwork, Features
 from tracker.frame import Image, to_bgr8
 from tracker.network import ModelCard, WeightsError, find_weights, tensor_hash
 
@@ -32,7 +33,7 @@ PARTNERS = 8  # of a group, each image is compared with at most so many others
 def new_card(size: int = 96, **changes: Any) -> ModelCard:
     """The card of an untrained network for images of `size` × `size` pixels; `changes` replace its other entries."""
     entries: dict[str, Any] = {
-        "config": {"widths": [24, 32, 96, 128], "embedding": 64, "threshold": 0.5},
+        "config": {"widths": [24, 32, 96, 128], "embedding": 64, "threshold": 0.5, "saliency_threshold": 0.5},
         "licence": "research use only",
         **changes,
     }
@@ -78,13 +79,32 @@ def save(network: CosegmentationNetwork, card: ModelCard, path: str | Path, **ch
     return written
 
 
+def find_shipped(name_or_path: str | Path) -> Path:
+    """The .safetensors file of a name below ``weights/cosegment/``, or of a path.
+
+    Raises:
+        WeightsError: neither of them.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        return find_weights(path)
+    folder = Path(str(resources.files("weights"))) / "cosegment"
+    shipped = sorted(file.stem for file in folder.glob("*.safetensors")) if folder.is_dir() else []
+    if str(name_or_path) not in shipped:
+        raise WeightsError(
+            f"{name_or_path!s}: neither a network for co-segmentation that ships with the package "
+            f"({', '.join(shipped) or 'none'}) nor a path to a .safetensors file"
+        )
+    return folder / f"{name_or_path}.safetensors"
+
+
 def load(name_or_path: str | Path) -> tuple[CosegmentationNetwork, ModelCard]:
     """A network, in evaluation mode, and its card, by name or path: no unpickling, hash checked.
 
     Raises:
         WeightsError: the file is missing, truncated, foreign, or not what its card says.
     """
-    path = find_weights(name_or_path)
+    path = find_shipped(name_or_path)
     card = ModelCard.read(path.with_suffix(".json"))
     try:
         tensors = load_file(str(path))
@@ -98,12 +118,6 @@ def load(name_or_path: str | Path) -> tuple[CosegmentationNetwork, ModelCard]:
     except (WeightsError, RuntimeError) as error:
         raise WeightsError(f"{path}: {error}") from error
     return network.eval(), card
-
-
-def saliency_path(path: str | Path) -> Path:
-    """Where the single-image network that was trained beside a network for pairs lies."""
-    path = Path(path)
-    return path.with_name(f"{path.stem}_saliency{path.suffix}")
 
 
 class Cosegmenter:
@@ -120,6 +134,7 @@ class Cosegmenter:
         self.network = network.eval().to(self.device)
         self.card = card
         self.threshold = float(card.config.get("threshold", 0.5))
+        self.saliency_threshold = float(card.config.get("saliency_threshold", 0.5))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "cosegment", device: str | torch.device = "cpu") -> Cosegmenter:
@@ -170,14 +185,14 @@ class Cosegmenter:
         return [probability > threshold for probability in self.probabilities(images)]
 
     def saliency(self, image: object) -> NDArray[np.float32]:
-        """What a network trained for it says of a single image: (H, W) float32 in [0, 1].
+        """How likely each pixel belongs to something that stands out in the image by itself: (H, W) float32 in [0, 1].
 
         Raises:
             ValueError: not an image.
         """
         picture = _picture(image, 1)
         with torch.inference_mode():
-            logits = self.network.saliency(self._input(picture))
+            logits = self.network.encode(self._input(picture)).salient
         return _enlarged(logits.sigmoid(), picture.shape[:2])
 
     def _input(self, picture: Image) -> Tensor:
@@ -187,11 +202,11 @@ class Cosegmenter:
         return (pixels - self.card.mean) * self.card.scale
 
     def _averaged(
-        self, features: Sequence[list[Tensor]], index: int, others: Sequence[int], shape: tuple[int, ...]
+        self, features: Sequence[Features], index: int, others: Sequence[int], shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
-        own = [level.expand(len(others), -1, -1, -1) for level in features[index]]
-        theirs = [torch.cat(levels) for levels in zip(*(features[other] for other in others), strict=True)]
-        return _enlarged(self.network.decode(own, theirs).sigmoid().mean(0, keepdim=True), shape)
+        own = Features(*(level.expand(len(others), *level.shape[1:]) for level in features[index]))
+        theirs = Features(*(torch.cat(levels) for levels in zip(*(features[other] for other in others), strict=True)))
+        return _enlarged(self.network.common(own, theirs).sigmoid().mean(0, keepdim=True), shape)
 
 
 def chosen_partners(index: int, images: int, limit: int) -> list[int]:

@@ -39,16 +39,18 @@ class PairConfig:
         composed: share of pictures that are composed.
         unrelated: share of pairs without a common object.
         distractors: shares of pictures with 0, 1, 2 objects pasted beside what is there.
+        mirrored: share of pairs one of whose pictures is mirrored and the other is not.
         second: share of pairs into which the same further object is pasted on both sides.
     """
 
     size: int = 96
     nameless: float = 0.35
-    video: float = 0.25
-    composed: float = 0.45
+    video: float = 0.35
+    composed: float = 0.4
     unrelated: float = 0.2
-    distractors: tuple[float, ...] = (0.5, 0.38, 0.12)
-    second: float = 0.06
+    distractors: tuple[float, ...] = (0.6, 0.34, 0.06)
+    mirrored: float = 0.1
+    second: float = 0.05
 
 
 class Scene:
@@ -132,19 +134,19 @@ def squeeze(mask: Mask, size: int) -> Mask:
     return np.asarray(cv2.resize(mask.astype(np.uint8) * 255, (size, size), interpolation=cv2.INTER_AREA) > 127)
 
 
-def photo_scene(photo: Photo, size: int, rng: np.random.Generator) -> Scene:
+def photo_scene(photo: Photo, size: int, rng: np.random.Generator, mirrored: bool = False) -> Scene:
     """A photograph as another camera might have taken it: part of it, scaled, turned a little, mirrored.
 
     The border mirrors the picture and its masks. Where too little of a thing is left, the photograph is taken whole.
     """
     height, width = photo.image.shape[:2]
-    zoom = np.exp(rng.uniform(-0.15, 0.45))
+    zoom = np.exp(rng.uniform(-0.1, 0.35))
     aspect = np.exp(rng.uniform(-0.15, 0.15))
     scale = zoom * aspect * size / width, zoom / aspect * size / height
     slack = np.maximum(0.0, 1 - 1 / zoom) / 2
     centre = (0.5 + rng.uniform(-slack, slack, 2)) * (width, height)
-    turn = rng.normal(0, np.radians(6))
-    matrix = _around(centre, scale, turn, bool(rng.random() < 0.5), (size / 2, size / 2))
+    turn = rng.normal(0, np.radians(4))
+    matrix = _around(centre, scale, turn, mirrored, (size / 2, size / 2))
     area = abs(np.linalg.det(matrix[:, :2]))
     masks = {}
     for identity, mask in photo.masks.items():
@@ -157,7 +159,12 @@ def photo_scene(photo: Photo, size: int, rng: np.random.Generator) -> Scene:
 
 
 def cut_out(
-    photo: Photo, identity: str, size: int, rng: np.random.Generator, longest: tuple[float, float] = (0.35, 0.85)
+    photo: Photo,
+    identity: str,
+    size: int,
+    rng: np.random.Generator,
+    mirrored: bool = False,
+    longest: tuple[float, float] = (0.4, 0.8),
 ) -> Layer:
     """A thing of a photograph, scaled, turned, mirrored and set somewhere in an empty picture.
 
@@ -165,7 +172,8 @@ def cut_out(
         photo: where it is.
         identity: which of its things.
         size: side of the picture.
-        rng: decides everything.
+        rng: decides everything else.
+        mirrored: left and right change places.
         longest: range of the thing's longer side, as a share of the picture.
     """
     mask = photo.masks[identity]
@@ -180,7 +188,7 @@ def cut_out(
     margin = np.minimum(extent * 0.35, size / 2)
     target = rng.uniform(margin, size - margin)
     centre = (left + right) / 2, (top + bottom) / 2
-    matrix = _around(centre, scale, rng.normal(0, np.radians(12)), bool(rng.random() < 0.5), target)
+    matrix = _around(centre, scale, rng.normal(0, np.radians(6)), mirrored, target)
     alpha = warp(mask.astype(np.float32), matrix, size, cv2.BORDER_CONSTANT)
     alpha = cv2.GaussianBlur(alpha, (3, 3), 0)
     image = warp(photo.image, matrix, size, cv2.BORDER_REPLICATE).astype(np.float32)
@@ -222,7 +230,9 @@ class PairSampler:
         """Two pictures; what they have in common is what their masks have in common."""
         for _ in range(100):
             a, b = self._objects(rng)
-            scenes = self._scene(*a, rng), self._scene(*b, rng)
+            mirrored = bool(rng.random() < 0.5)
+            other_mirrored = mirrored ^ bool(rng.random() < self.config.mirrored)
+            scenes = self._scene(*a, mirrored, rng), self._scene(*b, other_mirrored, rng)
             shared = [identity for identity in (a[1],) if identity == b[1]]
             if rng.random() < self.config.second:
                 shared += self._second(scenes, shared, rng)
@@ -251,17 +261,17 @@ class PairSampler:
             return _pick(kind, rng)
         return kind[int(rng.choice(len(kind), p=self.named_shares))]
 
-    def _scene(self, photo: Photo, identity: str, rng: np.random.Generator) -> Scene:
+    def _scene(self, photo: Photo, identity: str, mirrored: bool, rng: np.random.Generator) -> Scene:
         """The photograph, or its thing before another scene."""
         size = self.config.size
         if rng.random() >= self.config.composed:
-            return photo_scene(photo, size, rng)
+            return photo_scene(photo, size, rng, mirrored)
         if self.backgrounds and rng.random() < 0.5:
             image = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
             scene = photo_scene(Photo("", "", image, {}, frozenset()), size, rng)
         else:
             scene = photo_scene(_pick(self.photos, rng), size, rng)
-        scene.paste(cut_out(photo, identity, size, rng))
+        scene.paste(cut_out(photo, identity, size, rng, mirrored))
         return scene
 
     def _second(self, scenes: tuple[Scene, Scene], shared: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -285,7 +295,7 @@ class PairSampler:
         """A cut-out in a place where it leaves enough of `shared` to be seen, or None."""
         photo = _pick(self.groups[identity], rng)
         for _ in range(ATTEMPTS):
-            layer = cut_out(photo, identity, self.config.size, rng, (0.25, 0.6))
+            layer = cut_out(photo, identity, self.config.size, rng, bool(rng.random() < 0.5), (0.25, 0.6))
             if not scene.hides(layer, shared):
                 return layer
         return None
@@ -337,9 +347,9 @@ class PairBatches(Dataset[PairBatch]):
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """(N, 3, S, S) pictures in [0, 255] as other cameras and other light show them, each on its own: overwritten."""
     n = len(images)
-    matrices, offsets = colour_maps(n, 0.5, generator)
-    grey = grey_maps(uniform(n, 0, 1, generator) < 0.08)
-    images = coarsen(images, 0.1, generator)
-    images = blur(images, 0.1, generator)
+    matrices, offsets = colour_maps(n, 0.3, generator)
+    grey = grey_maps(uniform(n, 0, 1, generator) < 0.05)
+    images = coarsen(images, 0.05, generator)
+    images = blur(images, 0.05, generator)
     images = apply_colour(images, grey @ matrices, torch.einsum("nij,nj->ni", grey, offsets))
     return noise(images, 0.1, generator)

@@ -71,15 +71,18 @@ def test_a_mask_depends_on_the_other_image_and_pairs_do_not_mix(network: Cosegme
     assert (before[1] - after[1]).abs().max() > 1e-5, "untrained, it depends on little, but on that"
 
 
-def test_saliency_is_an_image_paired_with_itself(network: CosegmentationNetwork) -> None:
-    images = torch.randn(2, 3, 32, 32)
+def test_what_stands_out_does_not_depend_on_another_image(network: CosegmentationNetwork) -> None:
+    a, b = torch.randn(2, 1, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(network.saliency(images), network(images, images)[0])
+        alone = network.encode(a).salient
+        beside = network.encode(torch.cat([a, b])).salient
+    assert alone.shape == (1, 32, 32)
+    torch.testing.assert_close(beside[:1], alone)
 
 
 def test_all_parameters_learn(network: CosegmentationNetwork) -> None:
-    first, second = network(torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32))
-    (first.square().mean() + second.square().mean()).backward()
+    features = network.encode(torch.randn(4, 3, 32, 32))
+    (network.common(features, features.rolled(2)).square().mean() + features.salient.mean()).backward()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     network.zero_grad()
     assert still == []
