@@ -164,6 +164,13 @@ def test_a_detector_finds_who_is_to_be_tracked(video: Path, tmp_path: Path) -> N
     assert not Path("out.txt").exists()
 
 
+def test_doubt_says_how_many_detections_are_believed(detections: Path) -> None:
+    for doubt, rows in ((9, 0), (-9, 2 * FRAMES - 3)):
+        name = f"out{doubt}.txt"
+        assert run("--detections", detections, "--fps", FPS, "--doubt", doubt, "--save", name) == 0
+        assert len(Path(name).read_text().splitlines()) == rows
+
+
 def test_the_bridge_follows_whom_the_detector_missed(detections: Path, video: Path) -> None:
     arguments = ["--detections", detections, "--video", video, "--bridge", "compact", "--threads", "1"]
     assert run(*arguments, "--save", "out.csv") == 0

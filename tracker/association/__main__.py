@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tracker.sources import Source
 
 T = TypeVar("T")
+DETECTOR_DOUBT = -3.0  # our weights learned scores of other detectors; here --score has said what is a target
 # what a model's features ask for → the pair network that gives it
 APPEARANCES: dict[tuple[str, ...], str] = {("pair_distance", "colour_likeness"): "towers"}
 
@@ -106,6 +107,13 @@ def build_parser() -> Parser:
     add("--nms", type=share, default=0.6, help="overlap from which one box suppresses another (default: %(default)s)")
     add("--tracker", choices=["online", "flow"], default="online", help="frame by frame, or all at once")
     add("--weights", default="association", metavar="NAME|PATH", help="of the match probability (default: %(default)s)")
+    add(
+        "--doubt",
+        type=float,
+        metavar="D",
+        help="log odds taken off every detection's being a target: lower it where too few are tracked "
+        "(default: the weights' own; -3 with --detector)",
+    )
     add("--appearance", metavar="NAME|PATH|none", help="pair network that compares pixels (default: as trained)")
     add("--bridge", metavar="NAME|PATH", help="weights of the tracker that follows whom the detector missed")
     add("--save", type=Path, metavar="TABLE", help="write the tracks: .txt (MOTChallenge), .csv or .jsonl")
@@ -204,12 +212,18 @@ class Job:
     def online(self) -> OnlineAssociator:
         from tracker.association.online import OnlineAssociator
 
-        return OnlineAssociator(self.model, self.fps, self.cue)
+        return OnlineAssociator(self.model, self.fps, self.cue, **self.costs())
 
     def flow(self) -> FlowAssociator:
         from tracker.association.flow import FlowAssociator
 
-        return FlowAssociator(self.model, self.fps, self.cue)
+        return FlowAssociator(self.model, self.fps, self.cue, **self.costs())
+
+    def costs(self) -> dict[str, float]:
+        """What is not as the weights have it."""
+        if self.options.doubt is not None:
+            return {"doubt": self.options.doubt}
+        return {} if self.detector is None else {"doubt": DETECTOR_DOUBT}
 
     def frames(self) -> Iterator[tuple[Frame, Detections]]:
         """Every frame with its detections, those without any included; without a video the images are empty."""
