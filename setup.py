@@ -15,7 +15,7 @@ INCLUDE = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
 ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.19", "torch>=2.6"]  # whose exporter takes free batches
 BENCHMARKS = ["got10k>=0.1.3", "six>=1.16", "matplotlib>=3.8", "scipy>=1.11"]  # got10k imports six without declaring it
 RAY = ["ray>=2.40"]  # 80 MB to fetch, 240 MB on disk
-ASSOCIATION = ["lightgbm>=4.3", "scipy>=1.11"]
+ASSOCIATION = ["onnxruntime>=1.19", "scipy>=1.11"]  # a detector is an ONNX file
 # Lightning 2.6 brought EMAWeightAveraging; calibration fits by scipy; a teacher to learn from is an ONNX file;
 # scikit-learn judges embeddings, matplotlib draws them
 TRAIN = [
@@ -25,7 +25,7 @@ TRAIN = [
     "onnxruntime>=1.19",
     "scikit-learn>=1.4",
     "matplotlib>=3.8",
-    *ASSOCIATION,
+    "lightgbm>=4.3",
 ]
 TUNE = ["optuna>=4.0", "scipy>=1.11"]
 ROBOT = ["rosbags>=0.10", "mcap>=1.1"]
@@ -53,7 +53,10 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=INCLUDE),
-    package_data={name: ["py.typed"] for name in PACKAGES[:-1]} | {"weights": ["*.safetensors", "*.json", "*.onnx"]},
+    package_data={name: ["py.typed"] for name in PACKAGES[:-1]}
+    | {
+        "weights": ["*.safetensors", "*.json", "*.onnx", "*.txt", "*/*.safetensors", "*/*.json"],
+    },
     install_requires=[
         "torch>=2.4",
         "numpy>=1.26",
