@@ -52,7 +52,7 @@ def images(tmp_path: Path) -> list[str]:
 def test_a_pair_and_a_group_are_predicted(
     command: ModuleType, weights: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--weights", weights, "--output", str(tmp_path / "out")]
+    arguments = ["--weights", weights, "--output", str(tmp_path / "out"), "--threads", "1"]
     assert command.main(["predict", *images[:2], *arguments]) == 0
     assert capsys.readouterr().out.count("in common") >= 2
     assert len(list((tmp_path / "out").iterdir())) == 4
@@ -99,7 +99,7 @@ def test_a_training_is_evaluated(
     monkeypatch.setattr("learning.cosegmentation_evaluation.COMPOSED", 4)
     monkeypatch.setattr("learning.cosegmentation_training.COMPOSED", 4)
     data, output = str(_folder().make(tmp_path / "data")), tmp_path / "out.safetensors"
-    length = ["--pairs", "4", "--batch-size", "2", "--size", "32", "--init", "none", "--workers", "0"]
+    length = ["--pairs", "4", "--batch-size", "2", "--size", "32", "--init", "none", "--workers", "0", "--threads", "1"]
     arguments = ["train", "--data", data, "--output", str(output), "--run", str(tmp_path / "run"), *length]
     assert command.main(arguments) == 0
     assert str(output) in capsys.readouterr().out
