@@ -85,7 +85,10 @@ def _nearest(a: Floats, b: Floats) -> Integers:
         best = NEAR * a[i, 3]
         x, y = a[i, 0] + a[i, 2] / 2, a[i, 1] + a[i, 3] / 2
         for j in range(len(b)):
-            d = np.hypot(b[j, 0] + b[j, 2] / 2 - x, b[j, 1] + b[j, 3] / 2 - y)
+            dx = b[j, 0] + b[j, 2] / 2 - x
+            if abs(dx) >= best:
+                continue
+            d = np.hypot(dx, b[j, 1] + b[j, 3] / 2 - y)
             if d < best and abs(np.log(b[j, 3] / a[i, 3])) < SIZES:
                 best, out[i] = d, j
     return out

@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 UNKNOWN_CLASS = -1
-LARGEST_FRAME = 2**53  # whole numbers below are exact in a float, which is what files are read through
+LARGEST_FRAME = 2**40  # beyond any video; times of neighbouring frames still differ as floats
+SMALLEST_PIXEL = 1e-6  # areas are above 0
 LARGEST_PIXEL = 1e9  # far beyond any image, and areas are finite
 DUPLICATE_DIGITS = 3  # boxes that agree to 1/1000 pixel are the same box
 MOST_IN_A_FRAME = 100_000
@@ -53,7 +54,7 @@ class Detections:
         score = _column(self.score, n, "score", 1.0).astype(np.float64)
         class_id = _whole(_column(self.class_id, n, "class_id", UNKNOWN_CLASS))
         if not 0 <= int(self.frame) == self.frame <= LARGEST_FRAME:
-            raise ValueError(f"frame must be a whole number from 0 to 2^53, got {self.frame}")
+            raise ValueError(f"frame must be a whole number from 0 to 2^40, got {self.frame}")
         if self.image is not None and (self.image.ndim != 3 or self.image.shape[2] != 3):
             raise ValueError(f"image must be HxWx3 BGR (see tracker.to_bgr8), got shape {self.image.shape}")
         wrong = _unusable(xywh, score)
@@ -134,7 +135,7 @@ def repair(
     scores = _column(score, n, "score", 1.0).astype(np.float64)
     classes = _whole(_column(class_id, n, "class_id", UNKNOWN_CLASS))
     finite = np.isfinite(boxes).all(1) & np.isfinite(scores)
-    sized = ~finite | (boxes[:, 2:] > 0).all(1)
+    sized = ~finite | (boxes[:, 2:] >= SMALLEST_PIXEL).all(1)
     near = ~finite | ~sized | (np.abs(boxes) <= LARGEST_PIXEL).all(1)
     kept = finite & sized & near
     first = kept.copy()
@@ -192,5 +193,5 @@ def _whole(values: NDArray[Any]) -> Integers:
 
 def _unusable(boxes: Floats, score: Floats) -> NDArray[np.bool_]:
     good = np.isfinite(boxes).all(1) & np.isfinite(score)
-    good[good] = (boxes[good, 2:] > 0).all(1) & (np.abs(boxes[good]) <= LARGEST_PIXEL).all(1)
+    good[good] = (boxes[good, 2:] >= SMALLEST_PIXEL).all(1) & (np.abs(boxes[good]) <= LARGEST_PIXEL).all(1)
     return ~good

@@ -26,14 +26,14 @@ from scipy.sparse.csgraph import connected_components
 
 from tracker.association.appearance_cue import AppearanceCue
 from tracker.association.camera import Camera
-from tracker.association.candidates import distance
+from tracker.association.candidates import SIZES, SLACK, SPEED, distance
 from tracker.association.costs import Costs
 from tracker.association.detections import Detections
 from tracker.association.features import pair_features
 from tracker.association.graph import longest
 from tracker.association.model import AssociationModel
 from tracker.association.scene import points_of
-from tracker.association.trail import CONTEXT, TRAIL, Floats, Integers, describe, extend
+from tracker.association.trail import AT_X, CONTEXT, TRAIL, V_X, Floats, Integers, describe, extend
 from tracker.frame import Image
 
 TENTATIVE_GAP = 0.2  # seconds; at least one frame
@@ -255,7 +255,12 @@ def _near(
     nothing = np.zeros(known.shape[1])
     track, row = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
     for i in range(len(points)):
+        dt = others[0, 0] - points[i, 0] if len(others) else 0.0
+        reach = np.exp(points[i, 4] + SIZES / 2) * (SLACK + SPEED * dt)  # at most, so that few are looked at closely
+        ahead = known[i, AT_X] + known[i, V_X] * dt
         for j in range(len(others)):
+            if min(abs(others[j, 1] - points[i, 1]), abs(others[j, 1] - ahead)) > reach:
+                continue
             if category[i] == other_category[j] and distance(points[i], known[i], others[j], nothing) <= 1:
                 track.append(i)
                 row.append(j)
