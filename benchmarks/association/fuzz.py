@@ -293,7 +293,7 @@ def _model() -> AssociationModel:
     """A model that needs no training: who is near where a track leads is the same, sure detections are real."""
     missing_left = 2 << 2 | 2
     pair = _stump(NAMES, "forward_error", 0.6, missing_left, 3.0, -3.0)
-    detection = _stump(DETECTION_NAMES, "sure", 0.5, missing_left, -0.5, 2.0)
+    detection = _stump(DETECTION_NAMES, "score", 0.5, missing_left, -0.5, 2.0)
     return AssociationModel(pair, detection, costs=Costs(entry=0.1, exit=0.1))
 
 
