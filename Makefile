@@ -1,7 +1,7 @@
 # `make` lists the targets. Each does the set-up that it needs; nothing has to be done before.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup track test test-all lint peers results clean
+.PHONY: help setup track test test-all lint docs peers results clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.version_info >= (3, 11) else '')")
@@ -58,6 +58,11 @@ lint: $(READY)  ## check style, format and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+
+docs: $(READY)  ## build the manual as a site in runs/site
+	@echo "docs: the site goes to runs/site"
+	@$(BIN)/python $(PIP) install $(PIN) --editable ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 peers: $(PEERS_READY)  ## make .venv-peers with OpenCV's contributed trackers, to compare with
 	@echo "peers: .venv-peers is ready"

@@ -29,9 +29,10 @@ TRAIN = [
 ]
 TUNE = ["optuna>=4.0", "scipy>=1.11"]
 ROBOT = ["rosbags>=0.10", "mcap>=1.1"]
-VIEWER = ["rerun-sdk>=0.20"]
+VIEWER = ["rerun-sdk>=0.26"]
+DOCS = ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=1.0", "mike>=2.1", "ruff>=0.9"]
 NOTEBOOKS = ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"]
-DEV = ["hypothesis>=6.100", "mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "setuptools>=77", *NOTEBOOKS]
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "networkx>=3.2", "pytest>=8.0", "ruff>=0.9", "setuptools>=77", *NOTEBOOKS]
 
 setup(
     name="siamtrack",
@@ -77,6 +78,7 @@ setup(
         "association": ASSOCIATION,
         "robot": ROBOT,
         "rerun": VIEWER,
+        "docs": DOCS,
         "dev": DEV,
     },
 )
