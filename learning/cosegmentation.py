@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backbones.cosegmentation import CosegmentationNetwork, Features
+from learning.pictures import read_picture
 from tracker.frame import Image, to_bgr8
 from tracker.network import ModelCard, WeightsError, find_weights, tensor_hash
 
@@ -229,25 +230,6 @@ def _enlarged(probabilities: Tensor, shape: tuple[int, ...]) -> NDArray[np.float
     height, width = shape[:2]
     small = probabilities[0].float().cpu().numpy()
     return np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1).astype(np.float32)
-
-
-def read_picture(path: str | Path) -> Image:
-    """An image file as uint8 (H, W, 3) BGR, upright as its EXIF data says; grey and alpha images are converted.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it cannot be decoded.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such image: {path}")
-    try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # an empty file
-        image = None
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV can decode (damaged, empty, or of another kind?)")
-    return np.asarray(image, np.uint8)
 
 
 def gather(paths: Sequence[Path]) -> list[Path]:

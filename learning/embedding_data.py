@@ -24,6 +24,7 @@ from benchmarks.datasets import BENCHMARKS, open_benchmark
 from benchmarks.datasets.crops import TargetCropDataset
 from benchmarks.datasets.tlp import identity
 from learning.embedding_network import resize
+from learning.pictures import read_picture
 
 Indices = NDArray[np.int64]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
@@ -318,12 +319,8 @@ def read_image(path: Path, grey: bool = False) -> NDArray[np.uint8]:
     Raises:
         ValueError: it cannot be read.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(
-            f"{path} cannot be read as an image: it is damaged, or of another format; remove or replace it"
-        )
-    return image  # type: ignore[return-value]
+    image = read_picture(path)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if grey else image  # type: ignore[return-value]
 
 
 # --- targets of tracking benchmarks ----------------------------------------------------------------------------------

@@ -30,8 +30,9 @@ from tqdm import tqdm
 
 from learning.descriptor import Descriptor, Vectors, open_descriptor
 from learning.gallery import Gallery, GalleryError, Match
+from learning.pictures import read_picture
 from tracker.arguments import positive
-from tracker.frame import Image, to_bgr8
+from tracker.frame import Image
 from tracker.sinks import letterbox
 from tracker.sources import IMAGE_SUFFIXES
 
@@ -180,13 +181,10 @@ class ImageIndex:
 
 
 def read_image(path: Path) -> Image | None:
-    """The image of a file as uint8 BGR, or None where there is none.
-
-    The bytes are read here: given a name that is not UTF-8, OpenCV's own reader ends the process.
-    """
+    """The image of a file as uint8 BGR, or None where there is none."""
     try:
-        return to_bgr8(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR))
-    except (OSError, ValueError, cv2.error):
+        return read_picture(path)
+    except (OSError, ValueError):
         return None
 
 

@@ -20,7 +20,6 @@ from learning.cosegmentation import (
     output_names,
     overlay,
     predict_files,
-    read_picture,
     save,
 )
 from tracker.network import ModelCard, WeightsError
@@ -203,25 +202,6 @@ def test_a_folder_stands_for_its_images(tmp_path: Path) -> None:
         gather([tmp_path / "empty"])
     with pytest.raises(FileNotFoundError, match="no such image"):
         gather([tmp_path / "c.png"])
-
-
-@pytest.mark.parametrize("content", [b"", b"no image at all"])
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.jpg").write_bytes(content)
-    with pytest.raises(ValueError, match=r"x\.jpg is not an image"):
-        read_picture(tmp_path / "x.jpg")
-
-
-def test_a_photograph_is_read_upright(tmp_path: Path) -> None:
-    """EXIF orientation 6: the camera was turned, and the picture is to be shown turned back."""
-    encoded = cv2.imencode(".jpg", noise(16, 32))[1].tobytes()
-    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
-    tiff = b"II*\x00\x08\x00\x00\x00\x01\x00" + entry + b"\x00\x00\x00\x00"
-    exif = b"Exif\x00\x00" + tiff
-    (tmp_path / "x.jpg").write_bytes(
-        encoded[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + encoded[2:]
-    )
-    assert read_picture(tmp_path / "x.jpg").shape == (32, 16, 3)
 
 
 def test_an_overlay_keeps_the_object_and_dims_the_rest() -> None:
