@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tracker.rerun_viewer import RerunViewer
     from tracker.sources import Source
     from tracker.viewers import Viewer
+    from tracker.web import Dashboard
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 RUNTIMES = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
@@ -58,7 +59,10 @@ examples:
   %(prog)s --video run.mcap --topic /camera/image_raw --box 120,80,64,48 --save tracks.mcap
       a robot log (MCAP, ROS 1 or 2 bag); results as a topic of vision_msgs/Detection2D
 
-Without --output, --save, --show and --rerun the results are NAME_tracked.mp4 and NAME_tracked.csv in the current
+  %(prog)s --video 0 --web
+      draw the boxes and watch in a browser, of this machine; --web 0.0.0.0:8765 for a phone's, with a token
+
+Without --output, --save, --show, --rerun and --web the results are NAME_tracked.mp4 and NAME_tracked.csv in the current
 folder.
 
 exit codes: 0 done; 2 wrong arguments, unreadable input, or results that can no longer be written (disk full);
@@ -109,6 +113,14 @@ def build_parser() -> Parser:
     )
     add("--show", action="store_true", help="watch in a window (Space pauses, R draws the worst target again, Q quits)")
     add(
+        "--web",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="watch in a browser, and draw, restart and pause there; for this machine's only unless HOST is another "
+        "(default: 127.0.0.1:8765)",
+    )
+    add(
         "--rerun",
         nargs="?",
         const="",
@@ -156,11 +168,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         check_output("--save", options.save, TABLE_SUFFIXES, options)
         if options.rerun and "://" not in options.rerun:
             check_output("--rerun", Path(options.rerun), (".rrd",), options)
+        if options.web is not None:
+            options.web = check_address(options.web)
     except ValueError as error:
         parser.error(str(error))
     if options.weights.endswith(".safetensors") and not Path(options.weights).is_file():
         parser.error(f"argument --weights: no such file: {options.weights}")
     return options
+
+
+def check_address(text: str) -> tuple[str, int]:
+    """(host, port) of ``--web``.
+
+    Raises:
+        ValueError: that is no address.
+    """
+    from tracker.web_server import parse_address
+
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise ValueError(f"argument --web: {error}") from error
 
 
 def join_negative_boxes(argv: Sequence[str]) -> Iterator[str]:
@@ -212,6 +240,7 @@ class Job:
     max_frames: int | None
     overwrite: bool
     watcher: RerunViewer | None = None
+    page: Dashboard | None = None
 
     @property
     def length(self) -> int | None:
@@ -237,19 +266,20 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
 
     source = stack.enter_context(open_source(options.video, start=options.start, topic=options.topic))
     boxes = [validate_box(box, *source.size) for box in options.box]
-    if options.show or not boxes:
+    if options.show or not (boxes or options.web):
         refuse_without_display(options, display_problem(), command, source.size)
     output, save, show = choose_results(options, source.name)
     watcher = open_rerun(options, source.name)
-    tracker = tracker or load_tracker(options)
     first = next(source)
+    page = open_page(options, source, first, stack)
+    tracker = tracker or load_tracker(options)
     if source.live:
         first = next(source, first)  # it was read when the weights were not loaded yet: the scene has moved on
-    if not boxes:
+    if not boxes and not page:
         boxes = select_boxes(first.image)
         if not boxes:
             raise ValueError("no box was drawn, so there is nothing to track")
-    return Job(source, first, boxes, tracker, output, save, show, options.max_frames, options.overwrite, watcher)
+    return Job(source, first, boxes, tracker, output, save, show, options.max_frames, options.overwrite, watcher, page)
 
 
 def refuse_without_display(
@@ -267,7 +297,7 @@ def refuse_without_display(
 
 def choose_results(options: argparse.Namespace, name: str) -> tuple[Path | None, Path | None, bool]:
     """(video, table, window): as asked; by default both files here, and the window if the box is drawn in one."""
-    if options.output or options.save or options.show or options.rerun is not None:
+    if options.output or options.save or options.show or options.rerun is not None or options.web:
         return options.output, options.save, options.show
     path = Path(urlsplit(name).path if "://" in name else name)
     stem = re.sub(r"[^\w-]+", "-", path.stem).strip("-") or "video"
@@ -284,6 +314,23 @@ def open_rerun(options: argparse.Namespace, name: str) -> RerunViewer | None:
     from tracker.rerun_viewer import RerunViewer
 
     return RerunViewer(name, options.rerun, options.overwrite)
+
+
+def open_page(options: argparse.Namespace, source: Source, first: Frame, stack: ExitStack) -> Dashboard | None:
+    """The browser's page, if asked for; it is there at once and shows the first frame while the weights are loaded."""
+    if options.web is None:
+        return None
+    from tracker.frame import NOMINAL_FPS
+    from tracker.web import Dashboard
+    from tracker.web_server import WebServer
+
+    drawn = not options.box
+    fps = None if source.live else source.fps or NOMINAL_FPS
+    page = Dashboard(source.name, fps=fps, paused=drawn and not source.live, realtime=drawn)
+    page.preview(first)
+    server = stack.enter_context(WebServer(page, *options.web))
+    print(f"track: the page is at {server.url}", file=sys.stderr, flush=True)
+    return page
 
 
 def load_tracker(options: argparse.Namespace) -> MultiTracker:
@@ -344,11 +391,13 @@ class Tally:
     frames: int = 0
     seconds: float = 0.0
     states: Counter[TrackState] = field(default_factory=Counter)
+    targets: set[int] = field(default_factory=set)
 
     def add(self, results: dict[int, TrackResult]) -> None:
         self.frames += 1
         self.seconds += max((result.elapsed for result in results.values()), default=0.0)  # targets share one batch
         self.states.update(result.state for result in results.values())
+        self.targets.update(results)
 
     def share(self, state: TrackState) -> float:
         """Share of all results in this state, in [0, 1]."""
@@ -399,12 +448,15 @@ def track(job: Job, interrupts: Interrupts, tally: Tally) -> None:
         stack.callback(interrupts.hold)  # entered last, so left first: files close undisturbed
         for frame, results in follow(job):
             watching = True
-            if viewer:
+            if viewer and results:
                 watching, results = watch(viewer, frame, results, job.tracker, draw(frame.image, results))
-            with interrupts.held():
-                for sink in sinks:
-                    sink.write(frame, results)
-                tally.add(results)
+            if job.page and watching:
+                watching, results = job.page.show(frame, results, job.tracker)
+            if results or tally.frames:  # what came before the first target was drawn is nobody's
+                with interrupts.held():
+                    for sink in sinks:
+                        sink.write(frame, results)
+                    tally.add(results)
             bar.set_postfix_str(describe(results), refresh=False)
             bar.update()
             if not watching:
@@ -442,7 +494,7 @@ def summarize(job: Job, tally: Tally, stopped: str | None) -> dict[str, Any]:
     return {
         "video": job.source.name,
         "frames": tally.frames,
-        "targets": len(job.boxes),
+        "targets": max(len(job.boxes), len(tally.targets)),
         "fps": round(tally.fps, 2),
         **{state.value: round(tally.share(state), 4) for state in TrackState},
         "output": str(job.output) if job.output else None,
@@ -514,7 +566,12 @@ def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None)
         except OSError as error:
             stopped, code = one_line(error), REFUSED
             print(f"track: error: {stopped}", file=sys.stderr)
-    summary = summarize(job, tally, stopped)
+        summary = summarize(job, tally, stopped)
+        if job.page:
+            job.page.finish(closing_line(summary))
+    if not tally.frames and not stopped:
+        print("track: error: no box was drawn, so nothing was tracked", file=sys.stderr)
+        return REFUSED
     print(json.dumps(summary) if options.json else closing_line(summary))
     return code
 
