@@ -126,7 +126,8 @@ def _add_costs(command: Callable[[str, str], Parser]) -> None:
     for part in (speed, growth):
         part.add_argument("--weights", default=WEIGHTS, metavar="NAME|PATH", help="of ours (default: %(default)s)")
         part.add_argument("--output", type=Path, metavar="DIR", help="write tables and plots")
-        part.add_argument("--overwrite", action="store_true", help="replace files in --output")
+    speed.add_argument("--overwrite", action="store_true", help="replace files in --output")
+    growth.add_argument("--overwrite", action="store_true", help="measure again what --output has; else go on there")
     hostile = command("fuzz", "try hostile input on readers and trackers")
     hostile.add_argument("--kind", nargs="+", choices=sorted(HOSTILE), default=list(HOSTILE), help="(default: all)")
     hostile.add_argument("--inputs", type=positive, default=1000, help="of each kind (default: %(default)s)")
@@ -218,20 +219,25 @@ def _speed(options: argparse.Namespace) -> int:
 
 
 def _growth(options: argparse.Namespace) -> int:
-    from benchmarks.association.costs import GROWTH_HEAD, draw_growth, growth_csv, growth_rows, table
+    from benchmarks.association.costs import GROWTH_HEAD, draw_growth, growth_csv, growth_rows, read_growth, table
     from benchmarks.association.speed import FEW, SHORT, measure_growth, pin
     from benchmarks.report.plots import render
 
-    _refuse_existing(options, "growth.md", "growth.csv", "growth.svg")
+    path = options.output / "growth.csv" if options.output else None
+    measured = read_growth(path) if path and not options.overwrite else []
     pin()
     sweeps, page = {}, []
     for by, people, frames in (("people", options.people, [SHORT]), ("frames", [FEW], options.frames)):
-        sweeps[by] = list(measure_growth(options.ours, sorted(people), sorted(frames), options.weights))
+        sweeps[by] = []
+        for point in measure_growth(options.ours, sorted(people), sorted(frames), options.weights, tuple(measured)):
+            sweeps[by].append(point)
+            if path and point not in measured:  # kept at once, as long videos take their time
+                measured.append(point)
+                write_text(path, growth_csv(measured))
         print(table(GROWTH_HEAD, growth_rows(sweeps[by], by)) + "\n", flush=True)
         page.append(f"### By {by}\n\n{table(GROWTH_HEAD, growth_rows(sweeps[by], by), markdown=True)}")
     if options.output:
         write_text(options.output / "growth.md", "\n\n".join(page) + "\n")
-        write_text(options.output / "growth.csv", growth_csv([*sweeps["people"], *sweeps["frames"]]))
         (options.output / "growth.svg").write_bytes(render(draw_growth(**sweeps), "growth", "svg"))
     return DONE
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.association.speed import REFERENCE, TITLES, Point, Timing, doublings
@@ -76,6 +77,25 @@ def growth_csv(points: Sequence[Point]) -> str:
     for point in points:
         writer.writerow([point.tracker, point.people, point.frames, f"{point.seconds:.4f}", f"{point.peak_mib:.1f}"])
     return file.getvalue()
+
+
+def read_growth(path: Path) -> list[Point]:
+    """What `growth_csv` wrote; nothing if there is no such file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        return [
+            Point(row["tracker"], int(row["people"]), int(row["frames"]), float(row["seconds"]), float(row["peak_mib"]))
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({error}); --overwrite measures again") from error
 
 
 def draw_growth(people: Sequence[Point], frames: Sequence[Point]) -> Figure:

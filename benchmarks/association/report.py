@@ -165,7 +165,7 @@ def _is(title: str, row: Row) -> bool:
 
 
 def markdown(rows: Sequence[Row], sets: Mapping[str, DetectionSet]) -> str:
-    """A table a set: the best of each column is bold, and ours are marked."""
+    """A table a set: the best of each column is bold, and so are the names of ours."""
     head, *lines = summary(rows, sets)
     parts = [f"MOTA / IDF1 / HOTA:\n\n{markdown_table(head, lines)}"]
     for key, part in sets.items():
@@ -178,7 +178,7 @@ def markdown(rows: Sequence[Row], sets: Mapping[str, DetectionSet]) -> str:
                 if row.mode != BOUND and row.scores[metric] >= best(mine, metric):
                     column = HEADER.index(metric)
                     line[column] = f"**{line[column]}**"
-            line[0] = f"**{line[0]}** (ours)" if row.ours else line[0]
+            line[0] = f"**{line[0]}**" if row.ours else line[0]
             table.append(line)
         parts.append(f"### {part.title}\n\n{part.note}\n\n{markdown_table(HEADER, table)}")
     return "\n\n".join(parts) + "\n"

@@ -132,22 +132,33 @@ class Point:
 
 
 def measure_growth(
-    trackers: Sequence[str], people: Sequence[int], frames: Sequence[int], weights: str = WEIGHTS, rounds: int = 1
+    trackers: Sequence[str],
+    people: Sequence[int],
+    frames: Sequence[int],
+    weights: str = WEIGHTS,
+    known: Sequence[Point] = (),
 ) -> Iterator[Point]:
-    """Cost of crowds: every number of people with every number of frames; the best of `rounds` counts.
+    """Cost of crowds: every number of people with every number of frames.
+
+    Args:
+        trackers: keys of `OURS`.
+        people, frames: sizes and lengths.
+        weights: of ours.
+        known: what was measured before, which is given again.
 
     Raises:
         WorkerError: a tracker stopped.
     """
-    for name in trackers:
-        for count in people:
-            for duration in frames:
-                with _our_worker() as process:  # its own, for the peak of memory
-                    task = our_task(name, weights) | {"people": count, "seed": 0}
-                    process.ask(task | {"people": 4, "frames": 120})  # compiled and loaded
-                    answers = [process.ask(task | {"frames": duration}) for _ in range(rounds)]
-                best = min(answers, key=lambda answer: answer["seconds"])
-                yield Point(name, count, duration, best["seconds"], best["peak_mib"])
+    before = {(point.tracker, point.people, point.frames): point for point in known}
+    for name, count, duration in itertools.product(trackers, people, frames):
+        if (name, count, duration) in before:
+            yield before[name, count, duration]
+            continue
+        with _our_worker() as process:  # its own, for the peak of memory
+            task = our_task(name, weights) | {"people": count, "seed": 0}
+            process.ask(task | {"people": 4, "frames": 120})  # compiled and loaded
+            answer = process.ask(task | {"frames": duration})
+        yield Point(name, count, duration, answer["seconds"], answer["peak_mib"])
 
 
 def doublings(points: Sequence[Point], by: str) -> dict[tuple[str, int], list[tuple[int, int, float]]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.association.costs import (
@@ -8,10 +10,11 @@ from benchmarks.association.costs import (
     draw_growth,
     growth_csv,
     growth_rows,
+    read_growth,
     speed_rows,
     table,
 )
-from benchmarks.association.speed import Point, Timing
+from benchmarks.association.speed import Point, Timing, measure_growth
 
 POINTS = [Point("online", 10, frames, frames / 1000, 200.0) for frames in (100, 200, 800)]
 
@@ -36,6 +39,18 @@ def test_growth_is_told_where_there_is_a_smaller_one():
     assert len(rows[0]) == len(GROWTH_HEAD)
     assert [row[-1] for row in growth_rows(POINTS, "people")] == ["–", "–", "–"]
     assert growth_csv(POINTS).splitlines()[2] == "online,10,200,0.2000,200.0"
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path: Path):
+    path = tmp_path / "growth.csv"
+    assert read_growth(path) == []
+    path.write_text(growth_csv(POINTS))
+    known = read_growth(path)
+    assert known == POINTS
+    assert list(measure_growth(["online"], [10], [200, 800], known=known)) == POINTS[1:]
+    path.write_text("tracker,people\nonline,x\n")
+    with pytest.raises(ValueError, match="damaged"):
+        read_growth(path)
 
 
 def test_the_plot_has_the_slope_that_is_allowed():

@@ -78,7 +78,7 @@ def test_tables(measured):
     assert lines[2].startswith("flow")  # the best IDF1 first, the oracle last
     assert lines[-1].startswith("oracle")
     page = markdown(rows, PETS)
-    assert "**flow** (ours) | offline | **75.0** | **87.5**" in page
+    assert "**flow** | offline | **75.0** | **87.5**" in page
     assert "| 100.0 |" in page  # the oracle's are not bold
     table = list(csv.DictReader(as_csv(rows).splitlines()))
     assert float(table[0]["IDF1"]) == pytest.approx(rows[0].scores["IDF1"], abs=1e-6)
