@@ -1,7 +1,7 @@
 # `make` lists the targets. Each does the set-up that it needs; nothing has to be done before.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup track test test-all lint docs peers results clean
+.PHONY: help setup track test test-all lint docs peers mot-peers results clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.version_info >= (3, 11) else '')")
@@ -9,6 +9,9 @@ PIP := -m pip --quiet --disable-pip-version-check
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
+MOT_READY := .venv-mot/.ready
+MOT_PEERS := boxmot==25.0.0 trackers==2.6.1 norfair==2.3.0 sort-tracker-py==1.0.2 supervision==0.31.2 lapx==0.11.1 \
+             filterpy==1.4.5
 MEASURED := compact ciresnet22 opencv:nano opencv:vit opencv:csrt opencv:mil opencv:kcf opencv:mosse opencv:medianflow \
             siamfc:../shared/peers/fdsiamfc_30.pth
 REPORTED := compact ciresnet22 nano vit csrt mil kcf mosse medianflow fdsiamfc_30
@@ -77,6 +80,17 @@ $(PEERS_READY): setup.py constraints.txt
 	    .venv-peers/bin/python $(PIP) install $(PIN) opencv-contrib-python-headless && \
 	    .venv-peers/bin/python $(IMPORT_CV2); }
 	@.venv-peers/bin/python $(PIP) install --no-deps --editable .
+	@touch $@
+
+mot-peers: $(MOT_READY)  ## make .venv-mot with other multi-object trackers, to compare association with
+	@echo "mot-peers: .venv-mot is ready"
+
+$(MOT_READY): Makefile
+	@echo "mot-peers: installing into .venv-mot (once; takes minutes)"
+	@test -x .venv-mot/bin/python || $(PYTHON) -m venv .venv-mot
+	@.venv-mot/bin/python $(PIP) install $(PIN) torch numpy scipy matplotlib opencv-python-headless PyYAML requests tqdm
+	@.venv-mot/bin/python $(PIP) install pandas rich defusedxml pyDeprecate
+	@.venv-mot/bin/python $(PIP) install --no-deps $(MOT_PEERS)
 	@touch $@
 
 results: $(READY) $(PEERS_READY)  ## measure our models and their peers on the dev set, and write docs/results
