@@ -98,6 +98,7 @@ def test_the_state_and_the_picture_belong_to_the_same_frame(page: Dashboard) -> 
         number = state["number"]
         shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert state["frame"] == index
+        assert shown is not None
         assert abs(int(shown.mean()) - index) <= 1
         assert state["size"] == [64, 48]
         assert state["targets"] == [{"id": 1, "box": list(BOX), "score": 1.0, "state": "tracking"}]
@@ -115,9 +116,14 @@ def test_pictures_are_limited_in_rate_and_made_only_for_those_who_look(
     page: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(web.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     made: list[Image] = []
-    monkeypatch.setattr(web, "encode", lambda image: made.append(image) or b"jpeg")
+
+    def count(image: Image) -> bytes:
+        made.append(image)
+        return b"jpeg"
+
+    monkeypatch.setattr(web, "encode", count)
     tracker = Standing()
     tracker.add(picture(0).image, BOX)
     before = page._number
@@ -134,6 +140,7 @@ def test_pictures_are_limited_in_rate_and_made_only_for_those_who_look(
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (1080, 1920), (4000, 3), (1, 1)])
 def test_pictures_are_scaled_to_the_limit_and_keep_their_shape(size: tuple[int, int]) -> None:
     shown = cv2.imdecode(np.frombuffer(encode(picture(0, size).image), np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
     height, width = shown.shape[:2]
     assert max(width, height) == min(web.PREVIEW_SIDE, max(size))
     assert abs(width / size[0] - height / size[1]) * max(size) <= 0.5 * max(size) / min(size) + 1
