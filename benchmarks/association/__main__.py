@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from benchmarks.association.files import write_text
 from benchmarks.association.gaps import LONGEST
@@ -226,7 +226,8 @@ def _growth(options: argparse.Namespace) -> int:
     path = options.output / "growth.csv" if options.output else None
     measured = read_growth(path) if path and not options.overwrite else []
     pin()
-    sweeps, page = {}, []
+    sweeps: dict[str, list[Any]] = {}
+    page = []
     for by, people, frames in (("people", options.people, [SHORT]), ("frames", [FEW], options.frames)):
         sweeps[by] = []
         for point in measure_growth(options.ours, sorted(people), sorted(frames), options.weights, tuple(measured)):
