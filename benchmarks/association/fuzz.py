@@ -7,6 +7,7 @@ result that breaks what the docstrings promise.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import tempfile
 import time
@@ -115,6 +116,8 @@ def fuzz(kind: str, inputs: int, first: int = 0, most: int = 20) -> Tally:
         first: number of the first one.
         most: stop after so many findings.
     """
+    with contextlib.suppress(Exception):
+        check(kind, first)  # what is compiled at its first use takes seconds, which are not the input's
     tally, early, begin = Tally(), 0.0, time.monotonic()
     for number in range(first, first + inputs):
         if tally.inputs == inputs // 10:
