@@ -8,6 +8,8 @@ PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.versi
 PIP := -m pip --quiet --disable-pip-version-check
 BIN := .venv/bin
 READY := .venv/.ready
+# torch, LightGBM and scikit-learn each bring an OpenMP of their own into the tests' process
+ONE_THREAD := OMP_NUM_THREADS=1
 PEERS_READY := .venv-peers/.ready
 MOT_READY := .venv-mot/.ready
 MOT_PEERS := boxmot==25.0.0 trackers==2.6.1 norfair==2.3.0 sort-tracker-py==1.0.2 supervision==0.31.2 lapx==0.11.1 \
@@ -50,11 +52,11 @@ track: $(READY)  ## track a video: VIDEO=clip.mp4 BOX=x,y,w,h (default: the bund
 
 test: $(READY)  ## run the tests that take less than ten minutes in all
 	@echo "test: everything that is not marked slow"
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow"
 
 test-all: $(READY)  ## run all tests
 	@echo "test-all: the slow tests too"
-	@$(BIN)/python -m pytest -q
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q
 
 lint: $(READY)  ## check style, format and types
 	@echo "lint: ruff and mypy"

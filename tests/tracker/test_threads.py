@@ -14,6 +14,8 @@ import pytest
 
 from tracker import MultiTracker, SiamTracker
 
+pytestmark = pytest.mark.slow  # some 15 seconds
+
 BOX = (60.0, 40.0, 30.0, 24.0)
 FRAMES = 6
 
