@@ -289,6 +289,7 @@ def test_ctrl_c_leaves_what_is_stored_whole(
     assert all(straight[name] == content for name, content in stored.items())
 
 
+@pytest.mark.slow
 def test_two_runs_are_equal_byte_for_byte_however_they_are_run(
     module: str, sequences: list[Sequence], straight: dict[str, bytes], tmp_path: Path
 ):
@@ -332,6 +333,7 @@ def gone(group: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_ends_every_process_and_leaves_what_is_stored_whole(module: str, tmp_path: Path, workers: int):
