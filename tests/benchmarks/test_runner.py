@@ -289,7 +289,6 @@ def test_ctrl_c_leaves_what_is_stored_whole(
     assert all(straight[name] == content for name, content in stored.items())
 
 
-@pytest.mark.slow
 def test_two_runs_are_equal_byte_for_byte_however_they_are_run(
     module: str, sequences: list[Sequence], straight: dict[str, bytes], tmp_path: Path
 ):
@@ -305,6 +304,9 @@ def test_two_runs_are_equal_byte_for_byte_however_they_are_run(
 def start(module: str, data: Path, out: Path, workers: int) -> subprocess.Popen:
     """A run in a session of its own, over the sequences that `make_sequences` made."""
     program = f"""
+        import signal
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         import numpy as np
         from pathlib import Path
         from benchmarks.frames import ImageFrames
@@ -333,7 +335,6 @@ def gone(group: int) -> bool:
     return False
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_ends_every_process_and_leaves_what_is_stored_whole(module: str, tmp_path: Path, workers: int):
