@@ -12,6 +12,7 @@ Batch normalisation and a stride in the first convolution are ours: they make tr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -25,7 +26,7 @@ NEUTRAL = (128.0, 97.0, 138.0, 128.0, 128.0)  # of each channel: grey (u and v a
 SPREAD = (64.0, 10.0, 10.0, 10.0, 5.0)  # about the deviations of pedestrians' patches
 
 
-class PairNetwork(nn.Module):
+class PairNetwork(nn.Module, ABC):
     """Two patches → how alike they are, in two steps: what each patch is, and the comparison of two.
 
     Patches are (N, 5, H, W) in [0, 255] (see `tracker.association.appearance.pair_patches`).
@@ -48,13 +49,13 @@ class PairNetwork(nn.Module):
             raise ValueError(f"patches must have 16 pixels a side or more, got {size[0]}x{size[1]}")
         self.size = size
 
+    @abstractmethod
     def embed(self, patches: Tensor) -> Tensor:
         """(N, 5, H, W) patches → (N, …) what is kept of each of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, a: Tensor, b: Tensor) -> Tensor:
         """(P, …) and (P, …) embedded patches → (P,) distances, or log-odds that the objects are the same."""
-        raise NotImplementedError
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """(P, 5, H, W) and (P, 5, H, W) patches → (P,), see `compare`."""
