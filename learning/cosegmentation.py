@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +18,12 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backbones.cosegmentation import CosegmentationNetwork, Features
 from learning.pictures import read_picture
 from tracker.frame import Image, to_bgr8
-from tracker.network import ModelCard, WeightsError, find_weights, tensor_hash
+from tracker.network import ModelCard, WeightsError, find_weights, load_tensors, save_tensors
 
 BACKBONE, HEAD = "cosegmentation", "masks"  # what the card of such a network says
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -63,20 +62,9 @@ def save(network: CosegmentationNetwork, card: ModelCard, path: str | Path, **ch
     Raises:
         ValueError: `path` does not end in .safetensors, or a tensor is not finite.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: a weights file must end in .safetensors")
-    tensors = {
-        name: (tensor.half() if tensor.ndim > 1 else tensor).detach().cpu().contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"{path}: not finite, so not saved: {', '.join(broken)}")
-    entries = {name: getattr(card, name) for name in card.__dataclass_fields__}
-    written = ModelCard(**{**entries, **changes, "sha256": tensor_hash(tensors)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(path))
-    written.write(path.with_suffix(".json"))
+    written = dataclasses.replace(card, **changes)
+    written = dataclasses.replace(written, sha256=save_tensors(network, path, half=True))
+    written.write(Path(path).with_suffix(".json"))
     return written
 
 
@@ -107,12 +95,7 @@ def load(name_or_path: str | Path) -> tuple[CosegmentationNetwork, ModelCard]:
     """
     path = find_shipped(name_or_path)
     card = ModelCard.read(path.with_suffix(".json"))
-    try:
-        tensors = load_file(str(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file (truncated or foreign?): {error}") from error
-    if tensor_hash(tensors) != card.sha256:
-        raise WeightsError(f"{path}: the tensors are not those that the card beside it was written for")
+    tensors = load_tensors(path, card.sha256)
     try:
         network = build(card)
         network.load_state_dict(tensors)

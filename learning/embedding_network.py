@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from backbones.embedding import build_embedding
 from learning.losses import distance, weighted_l1
-from tracker.network import WeightsError, tensor_hash
+from tracker.network import WeightsError, load_tensors, save_tensors
 
 CARD_FORMAT = 1
 KIND = "embedding"
@@ -182,20 +182,9 @@ def save_embedding(network: EmbeddingNetwork, path: str | Path, half: bool = Fal
     Raises:
         ValueError: `path` does not end in .safetensors, or a tensor has values that are not finite.
     """
-    from safetensors.torch import save_file
-
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: a weights file must end in .safetensors, or it could not be loaded by its path")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if half:
-        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"{path}: not finite{' in fp16' * half}, so not saved: {', '.join(broken)}")
-    written = dataclasses.replace(network.card, **card, sha256=tensor_hash(tensors))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(path))
-    written.write(path.with_suffix(".json"))
+    written = dataclasses.replace(network.card, **card)
+    written = dataclasses.replace(written, sha256=save_tensors(network, path, half))
+    written.write(Path(path).with_suffix(".json"))
     return written
 
 
@@ -205,19 +194,11 @@ def load_embedding(path: str | Path, device: torch.device | str = "cpu") -> Embe
     Raises:
         WeightsError: the file is missing, truncated, foreign, or not what its card says.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
     card = EmbeddingCard.read(path.with_suffix(".json"))
-    try:
-        tensors = load_file(str(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file (truncated or foreign?): {error}") from error
-    if (found := tensor_hash(tensors)) != card.sha256:
-        raise WeightsError(f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {card.sha256[:16]}…")
+    tensors = load_tensors(path, card.sha256)
     try:
         network = EmbeddingNetwork(card)
         network.load_state_dict(tensors)

@@ -220,18 +220,17 @@ def tensor_hash(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, **card: Any) -> ModelCard:
-    """Write `path` (.safetensors) and its card.
+def save_tensors(network: nn.Module, path: str | Path, half: bool = False) -> str:
+    """Write the tensors of any network to `path` (.safetensors).
 
     Args:
         network: what to save.
         path: where; parent folders are made.
         half: store kernels as fp16 (loaded back as fp32); what has one dimension stays: it is small, and the variances
             of sums of products may be larger than fp16 can hold.
-        card: entries of the card to replace.
 
     Returns:
-        The card as written, with the hash of the tensors.
+        The hash of the tensors as written, for the card beside them.
 
     Raises:
         ValueError: `path` does not end in .safetensors, or a tensor has values that are not finite (in fp16, if asked).
@@ -246,10 +245,54 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f"{path}: not finite{' in fp16' * half}, so not saved: {', '.join(broken)}")
-    written = dataclasses.replace(network.card, **card, sha256=tensor_hash(tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(path))
-    written.write(path.with_suffix(".json"))
+    return tensor_hash(tensors)
+
+
+def load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Read the tensors of a .safetensors file: no unpickling.
+
+    Args:
+        path: the file.
+        sha256: their hash (see `tensor_hash`), as the card beside the file has it.
+
+    Raises:
+        WeightsError: the file is missing, truncated or foreign, or its tensors are others.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file (truncated or foreign?): {error}") from error
+    if (found := tensor_hash(tensors)) != sha256:
+        raise WeightsError(
+            f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {sha256[:16] or '(nothing)'}…; "
+            "the file is damaged or belongs to another card: fetch both again"
+        )
+    return tensors
+
+
+def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, **card: Any) -> ModelCard:
+    """Write `path` (.safetensors) and its card.
+
+    Args:
+        network: what to save.
+        path: where; parent folders are made.
+        half: store kernels as fp16; see `save_tensors`.
+        card: entries of the card to replace.
+
+    Returns:
+        The card as written, with the hash of the tensors.
+
+    Raises:
+        ValueError: `path` does not end in .safetensors, or a tensor has values that are not finite (in fp16, if asked).
+    """
+    written = dataclasses.replace(network.card, **card)
+    written = dataclasses.replace(written, sha256=save_tensors(network, path, half))
+    written.write(Path(path).with_suffix(".json"))
     return written
 
 
@@ -287,20 +330,9 @@ def load_network(name_or_path: str | Path) -> SiameseNetwork:
     Raises:
         WeightsError: the file is missing, truncated, foreign, or not what its card says.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = find_weights(name_or_path)
     card = ModelCard.read(path.with_suffix(".json"))
-    try:
-        tensors = load_file(str(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file (truncated or foreign?): {error}") from error
-    if (found := tensor_hash(tensors)) != card.sha256:
-        raise WeightsError(
-            f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {card.sha256[:16] or '(nothing)'}…; "
-            "the file is damaged or belongs to another card: fetch both again"
-        )
+    tensors = load_tensors(path, card.sha256)
     try:
         network = SiameseNetwork(card)
     except ValueError as error:

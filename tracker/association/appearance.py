@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backbones.checkpoint import load_exactly, read_state_dict
+from backbones.checkpoint import load_exactly
 from backbones.pair import EMBEDDING, NEUTRAL, PATCH_CHANNELS, PATCH_SIZE, PairNetwork, build_pair_network
 from tracker.association.flow_field import FlowField
 from tracker.frame import Image
-from tracker.network import WeightsError, tensor_hash
+from tracker.network import WeightsError, load_tensors, save_tensors
 
 CARD_FORMAT = 1
 FOLDER = "pair"  # below weights/
@@ -152,20 +152,11 @@ def save_pair_network(network: PairNetwork, path: str | Path, card: PairCard) ->
     Raises:
         ValueError: `path` does not end in .safetensors, or a tensor has values that are not finite in fp16.
     """
-    from safetensors.torch import save_file
-
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: a weights file must end in .safetensors")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"{path}: not finite in fp16, so not saved: {', '.join(broken)}")
     height, width = network.size
-    written = dataclasses.replace(card, height=height, width=width, sha256=tensor_hash(tensors))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(path))
-    path.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(written), indent=2) + "\n", encoding="utf-8")
+    digest = save_tensors(network, path, half=True)
+    written = dataclasses.replace(card, height=height, width=width, sha256=digest)
+    text = json.dumps(dataclasses.asdict(written), indent=2)
+    Path(path).with_suffix(".json").write_text(text + "\n", encoding="utf-8")
     return written
 
 
@@ -198,11 +189,9 @@ def load_pair_network(name_or_path: str | Path) -> tuple[PairNetwork, PairCard]:
     """
     path = find_pair_weights(name_or_path)
     card = PairCard.read(path.with_suffix(".json"))
+    tensors = load_tensors(path, card.sha256)
     try:
-        tensors = read_state_dict(path)
         network = build_pair_network(card.topology, (card.height, card.width))
-        if (found := tensor_hash(tensors)) != card.sha256:
-            raise ValueError(f"{path}: the tensors' SHA-256 is {found[:16]}…, the card says {card.sha256[:16]}…")
         load_exactly(network, {name: tensor.float() for name, tensor in tensors.items()}, f"a {card.topology} network")
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
