@@ -15,8 +15,8 @@ import math
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -25,8 +25,10 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from tracker.append import append
 from tracker.box import from_mot, to_mot
 from tracker.frame import NOMINAL_FPS, Frame, Image
+from tracker.mp4 import Mp4Writer
 from tracker.overlay import draw
 from tracker.result import Box, TrackResult, TrackState
 
@@ -93,7 +95,6 @@ class TextSink(Sink):
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         super().__init__(path, overwrite)
         self.rows = 0
-        self._size = 0
         self._file: FileIO | None = None
 
     def __enter__(self) -> TextSink:
@@ -126,18 +127,12 @@ class TextSink(Sink):
         """Write all of `text` or nothing of it."""
         if self._file is None:
             raise SinkError(f"{self.path} is not open; use the sink in a with statement")
-        left = text.encode()
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            append(self._file, text.encode())
         except OSError as error:
-            with suppress(OSError):  # a device cannot be cut, and has nothing to keep whole
-                self._file.truncate(self._size)
-                self._file.seek(self._size)
             raise SinkError(
                 f"{self.path} cannot be written: {error.strerror}; {self.rows} rows are safely there"
             ) from error
-        self._size += len(text.encode())
 
 
 class CsvSink(TextSink):
@@ -192,7 +187,8 @@ class VideoSink(Sink):
 
     Frames that change size are scaled to fit the size of the first and padded with black. The container's index is
     written last, so the sink stops while there is still room for it on the disk, and checks the file after closing. A
-    process that is killed leaves ``.mkv`` and ``.avi`` readable, but not ``.mp4``.
+    process that is killed leaves an ``.mp4`` of all but the last half second (`tracker.mp4`), and an ``.avi`` or
+    ``.mkv`` of all but the last 256 KiB.
 
     Args:
         path: ``.mp4`` or ``.mkv`` (MPEG-4), or ``.avi`` (Motion JPEG).
@@ -214,7 +210,7 @@ class VideoSink(Sink):
         self.fps = fps or NOMINAL_FPS
         self.frames = 0
         self._entered = False
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: cv2.VideoWriter | Mp4Writer | None = None
         self._size = (0, 0)
 
     def __enter__(self) -> VideoSink:
@@ -233,15 +229,17 @@ class VideoSink(Sink):
             raise SinkError(f"{self.path}: the disk is nearly full; {self.frames} frames are safely there")
         if self._writer is None:
             self._writer = self._open(frame.image)
-        self._writer.write(letterbox(draw(frame.image, results), *self._size))
+        with self._explained(self._writer):
+            self._writer.write(letterbox(draw(frame.image, results), *self._size))
         self.frames += 1
 
     def close(self) -> None:
         self._entered = False
         if self._writer is None:
             return
-        self._writer.release()
-        self._writer = None
+        writer, self._writer = self._writer, None
+        with self._explained(writer):
+            writer.release()
         readable = _count_frames(self.path)
         if readable < self.frames - 2:  # containers that estimate their length may be off by a frame or two
             raise SinkError(f"{self.path} is incomplete: {readable} of {self.frames} frames; is the disk full?")
@@ -259,11 +257,30 @@ class VideoSink(Sink):
             if error is None:
                 raise SinkError(f"{self.path}: no frame was written")
 
-    def _open(self, image: Image) -> cv2.VideoWriter:
+    @contextmanager
+    def _explained(self, writer: cv2.VideoWriter | Mp4Writer) -> Iterator[None]:
+        """Where OpenCV says nothing, an `Mp4Writer` does.
+
+        Raises:
+            SinkError: it failed.
+        """
+        try:
+            yield
+        except OSError as error:
+            safe = f"{getattr(writer, 'frames', self.frames)} frames are safely there"
+            raise SinkError(f"{self.path} cannot be written: {error.strerror or error}; {safe}") from error
+
+    def _open(self, image: Image) -> cv2.VideoWriter | Mp4Writer:
         self._size = (image.shape[1], image.shape[0])
         codec = VIDEO_CODECS[self.path.suffix.lower()]
-        writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), self.fps, self._size)
+        writer: cv2.VideoWriter | Mp4Writer
+        if self.path.suffix.lower() == ".mp4":
+            writer = Mp4Writer(self.path, self.fps, self._size)
+        else:
+            fourcc = cv2.VideoWriter.fourcc(*codec)
+            writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, fourcc, self.fps, self._size)
         if not writer.isOpened():
+            writer.release()
             width, height = self._size
             raise SinkError(f"{self.path}: OpenCV cannot encode {width}x{height} {codec} at {self.fps:g} fps")
         return writer

@@ -352,10 +352,21 @@ def test_a_nearly_full_disk_ends_the_video_while_it_can_be_completed(tmp_path, m
     assert len(list(open_source(sink.path))) == 6
 
 
-def test_a_video_that_was_cut_off_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    ("suffix", "limit", "message"),
+    [
+        (".avi", 2_000, "is incomplete: 0 of 100 frames"),
+        (".mp4", 2_000, "cannot be written: 0 of 13 frames were encoded .*; 0 frames are safely there"),
+        (".mp4", 9_000, "v.mp4 cannot be written: File too large; [1-9][0-9] frames are safely there"),
+    ],
+)
+def test_a_video_that_was_cut_off_is_an_error(tmp_path, suffix, limit, message):
+    path = tmp_path / f"v{suffix}"
     with (
-        pytest.raises(SinkError, match=r"is incomplete: 0 of 100 frames"),
-        file_size_limit(2_000),
-        VideoSink(tmp_path / "v.mp4", 25) as sink,
+        pytest.raises(SinkError, match=message) as caught,
+        file_size_limit(limit),
+        VideoSink(path, 25) as sink,
     ):
         write_frames(sink, 100)
+    if "File too large" in str(caught.value):
+        assert f"; {len(list(open_source(path)))} frames" in str(caught.value)
