@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learning.embedding_network import KIND, load_embedding
+from learning.embedding_network import KIND, ONE_VIEW, load_embedding
 from tracker.frame import Image, to_bgr8
 from tracker.network import SiameseNetwork, WeightsError, find_weights, load_network
 
@@ -110,7 +110,8 @@ def trained_descriptor(path: str | Path, device: torch.device | str = "cpu") -> 
             "train by triplet, contrastive or softmax"
         )
     metric: Metric = "cosine" if card.normalise else "euclidean"
-    return Descriptor(str(path), card.sha256, card.dimensions, metric, network.prepare, network.embed)
+    identity = card.sha256 if card.views == ONE_VIEW else f"{card.sha256} views {card.views}"
+    return Descriptor(str(path), identity, card.length, metric, network.prepare, network.embed)
 
 
 def pooled_descriptor(network: SiameseNetwork, name: str, device: torch.device | str = "cpu") -> Descriptor:

@@ -1,4 +1,4 @@
-"""Training of embeddings: one loop for the softmax, contrastive, verification and triplet loss.
+"""Training of embeddings: one loop for the softmax, NCA, contrastive, verification and triplet loss.
 
 A plain loop rather than Lightning, which trains the tracker: mining wants all embeddings of a batch, or of the whole
 epoch, in one place, and the networks are so small that a framework's share of each step would be felt.
@@ -24,19 +24,21 @@ from torch import Tensor
 
 from learning.embedding_augment import DISTORTIONS, distort
 from learning.embedding_data import Parts
-from learning.embedding_network import EmbeddingCard, EmbeddingNetwork
+from learning.embedding_network import ONE_VIEW, EmbeddingCard, EmbeddingNetwork
 from learning.embedding_scores import evenly, neighbour_accuracy
-from learning.losses import contrastive_loss, softmax_loss, triplet_loss, verification_loss, weighted_l1
+from learning.losses import contrastive_loss, nca_loss, softmax_loss, triplet_loss, verification_loss, weighted_l1
 from learning.sampling import BalancedBatches
 from learning.triplets import MINING, OFFLINE, Triplets, hard_triplets, mine
 
 log = logging.getLogger(__name__)
-LOSSES = ("softmax", "contrastive", "bce", "triplet")
+LOSSES = ("softmax", "nca", "contrastive", "bce", "triplet")
+UNMINED = ("softmax", "nca")  # learn from each image, or from all of a batch, without pairs or triplets
 GALLERY = 10_000  # training images among which the test images look for their nearest after each epoch
 WATCHED = 1000  # test images whose embeddings are kept as they move
 SOFTMAX_SCALE = (
     16.0  # of embeddings of length 1, whose softmax could else never be sure (Wang et al. 2017, section 3.3)
 )
+NCA_SCALE = 8**0.5  # of embeddings of length 1: a temperature of 1/16 in supervised contrastive learning
 WARM_UP = "semi-hard"
 POOL = 2000  # images among which offline mining looks for the hardest negative
 COLUMNS = ("epoch", "step", "loss", "active", "accuracy", "seconds")
@@ -52,7 +54,7 @@ class EmbeddingRecipe:
 
     Attributes:
         loss: one of `LOSSES`.
-        mining: one of `learning.triplets.MINING`; the softmax needs none.
+        mining: one of `learning.triplets.MINING`; softmax and NCA need none.
         warm_up: epochs at the beginning that mine semi-hard triplets instead: from random weights the hardest ones pull
             all points together (Schroff et al. 2015, section 3.2).
         classes: P of a batch.
@@ -142,13 +144,13 @@ class EmbeddingTraining:
         log_every: int = 0,
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
-        self.moments, self.log_every = moments, log_every
+        self.moments, self.log_every, self.views = moments, log_every, card.views
         self.data = Parts(data.train.turned(), data.test) if recipe.turned else data
         self.labels = torch.from_numpy(self.data.train.labels)
         self.steps = len(self._batches(0))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            network = EmbeddingNetwork(card)
+            network = EmbeddingNetwork(dataclasses.replace(card, views=ONE_VIEW))  # the others are of the trained one
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         weights = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
@@ -204,6 +206,7 @@ class EmbeddingTraining:
                 *(self.epoch, self.recipe.epochs, loss, 100 * active, 100 * accuracy, self.seconds),
             )
             self._save()
+        self.network.card = dataclasses.replace(self.network.card, views=self.views)
         return self.network.eval()
 
     def _epoch(self) -> tuple[float, float]:
@@ -244,6 +247,8 @@ class EmbeddingTraining:
             if network.card.normalise:
                 embeddings = embeddings * SOFTMAX_SCALE
             return softmax_loss(embeddings, labels, network.head.weight, network.head.bias), 1.0
+        if recipe.loss == "nca":
+            return nca_loss(embeddings * (NCA_SCALE if network.card.normalise else 1.0), labels), 1.0
         if recipe.mining == OFFLINE and self.epoch >= recipe.warm_up:
             found = Triplets(*torch.arange(len(chosen), device=self.device).chunk(3))
         else:
@@ -268,7 +273,7 @@ class EmbeddingTraining:
         seed = (recipe.seed, epoch)
         if recipe.loss == "softmax":
             return _Shuffled(len(train), recipe.batch_size, seed)
-        if recipe.mining == OFFLINE and epoch >= recipe.warm_up:
+        if recipe.mining == OFFLINE and epoch >= recipe.warm_up and recipe.loss not in UNMINED:
             BalancedBatches(train.labels, 2, 2)  # refuses what has no pairs
             return _Mined(self, recipe.batch_size, seed)
         return BalancedBatches(train.labels, recipe.classes, recipe.images, seed, train.groups, recipe.grouped)
@@ -323,7 +328,7 @@ class EmbeddingTraining:
 
     def _identity(self) -> dict[str, Any]:
         card = dataclasses.asdict(self.network.card)
-        unsaid = ("sha256", "training", "results", "licence", "date")
+        unsaid = ("views", "sha256", "training", "results", "licence", "date")
         return {
             **{name: value for name, value in card.items() if name not in unsaid},
             **dataclasses.asdict(self.recipe),

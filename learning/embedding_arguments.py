@@ -10,7 +10,7 @@ from learning.embedding import EmbeddingRecipe
 from learning.embedding_augment import DISTORTIONS
 from learning.embedding_data import DATASETS, Parts, Reading, read_dataset
 from learning.embedding_download import download
-from learning.embedding_network import EmbeddingCard
+from learning.embedding_network import ONE_VIEW, VIEWS, EmbeddingCard
 from learning.embedding_scores import evenly
 from learning.triplets import MINING
 from tracker.arguments import natural, positive
@@ -44,6 +44,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=positive, metavar="PIXELS", help="side of the images (default: the data set's)")
     add("--grey", action="store_true", help="of colour images: read them grey")
     add("--normalise", action="store_true", help="scale embeddings to length 1")
+    add("--views", choices=VIEWS, help="of an image to embed: as it is, mirrored, turned by 90°, …, or all eight")
     add("--mining", choices=MINING, help="which pairs or triplets to learn from (default: semi-hard; bce: random)")
     add("--warm-up", type=natural, default=0, metavar="N", help="epochs that mine semi-hard ones first (default: 0)")
     add("--margin", type=margin, metavar="M", help="a number, or 'soft' for the triplet loss (its default; others: 1)")
@@ -151,6 +152,7 @@ def card_of(loss: str, options: argparse.Namespace, data: Parts) -> EmbeddingCar
         size=data.train.size,
         dimensions=options.dimensions or (2 if options.dataset in DRAWN and loss != "bce" else WIDE),
         normalise=options.normalise,
+        views=options.views or ONE_VIEW,
         invert=options.dataset == "omniglot",
         loss=loss,
         classes=classes if loss == "softmax" else 0,

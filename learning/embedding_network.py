@@ -24,6 +24,8 @@ from tracker.network import WeightsError, load_tensors, save_tensors
 
 CARD_FORMAT = 1
 KIND = "embedding"
+ONE_VIEW = "one"
+VIEWS = {ONE_VIEW: 1, "mirrored": 2, "turned": 4, "all": 8}  # of an image, and how many each way has
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,11 @@ class EmbeddingCard:
         size: side in pixels that images are resized to.
         dimensions: of the embedding.
         normalise: the embedding has length 1.
+        views: one of `VIEWS`: ways to look at an image, whose embeddings are joined.
         mean: subtracted from the pixels, which are in [0, 255].
         scale: multiplies them after that.
         invert: drawings in ink on paper are turned into light strokes on black, as Omniglot is read.
-        loss: "softmax", "contrastive", "bce" or "triplet": what it was trained by.
+        loss: "softmax", "nca", "contrastive", "bce" or "triplet": what it was trained by.
         classes: that the linear head of "softmax" tells apart; 0: no head.
         sha256: of the tensors.
         training: data, recipe, command, seconds.
@@ -55,6 +58,7 @@ class EmbeddingCard:
     size: int = 28
     dimensions: int = 2
     normalise: bool = False
+    views: str = ONE_VIEW
     mean: float = 0.0
     scale: float = 1 / 255
     invert: bool = False
@@ -96,7 +100,14 @@ class EmbeddingCard:
                 raise WeightsError(f"{path}: `{name}` in the card must be of type {kind.__name__}, got {value!r}")
         if "network" not in entries:
             raise WeightsError(f"{path}: the card does not name its network")
+        if entries.get("views", ONE_VIEW) not in VIEWS:
+            raise WeightsError(f"{path}: `views` in the card must be one of {', '.join(VIEWS)}")
         return cls(**entries)
+
+    @property
+    def length(self) -> int:
+        """Numbers of what `EmbeddingNetwork.embed` gives of an image: `dimensions` of each view."""
+        return self.dimensions * VIEWS[self.views]
 
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
@@ -108,6 +119,8 @@ class EmbeddingNetwork(nn.Module):
 
     def __init__(self, card: EmbeddingCard) -> None:
         super().__init__()
+        if card.loss == "bce" and card.views != ONE_VIEW:
+            raise ValueError("a network trained by bce compares by weights of one view; leave out --views")
         self.card = card
         self.tower = build_embedding(card.network, card.channels, card.dimensions, card.size)
         if card.loss == "bce":
@@ -118,18 +131,26 @@ class EmbeddingNetwork(nn.Module):
             self.head = nn.Linear(card.dimensions, card.classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, S, S) images with values in [0, 255], of any type → (N, D) embeddings."""
+        """(N, C, S, S) images with values in [0, 255], of any type → (N, D) embeddings of one view."""
         embeddings = self.tower((images.float() - self.card.mean) * self.card.scale)
         return F.normalize(embeddings) if self.card.normalise else embeddings
 
     @torch.no_grad()
     def embed(self, images: Tensor, batch: int = 500) -> Tensor:
-        """(N, C, S, S) uint8 images → (N, D) float32 embeddings on the CPU, in evaluation mode."""
+        """(N, C, S, S) uint8 images → (N, D) float32 embeddings on the CPU, in evaluation mode.
+
+        With V views D is V times the card's dimensions, and all is divided by √V, so that the squared distance of two
+        images is the mean of those of their views.
+        """
         training, device = self.training, next(self.parameters()).device
         self.eval()
-        parts = [self(some.to(device)).cpu() for some in images.split(batch)]
+        parts = [self._look(some.to(device)).cpu() for some in images.split(batch)]
         self.train(training)
-        return torch.cat(parts) if parts else torch.zeros(0, self.card.dimensions)
+        return torch.cat(parts) if parts else torch.zeros(0, self.card.length)
+
+    def _look(self, images: Tensor) -> Tensor:
+        seen = [self(view) for view in views(images, self.card.views)]
+        return torch.cat(seen, 1) / len(seen) ** 0.5
 
     def similarity(self, first: Tensor, second: Tensor) -> Tensor:
         """(n,) how alike the pairs of (n, D) embeddings are: minus the distance, or the logit of Koch's probability.
@@ -148,6 +169,17 @@ class EmbeddingNetwork(nn.Module):
         """
         prepared = resize(image, self.card.size, self.card.channels)
         return 255 - prepared if self.card.invert else prepared
+
+
+def views(images: Tensor, how: str) -> list[Tensor]:
+    """(N, C, S, S) images as they are, and mirrored left to right, turned by 90, 180 and 270 degrees, or all of these.
+
+    Args:
+        images: of any type.
+        how: one of `VIEWS`.
+    """
+    seen = [images, images.flip(3)] if how in ("mirrored", "all") else [images]
+    return [view.rot90(turn, (2, 3)) for view in seen for turn in range(4)] if how in ("turned", "all") else seen
 
 
 def resize(image: NDArray[np.uint8], size: int, channels: int) -> Tensor:

@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks import clusters
 from benchmarks.results import replace_text
 from benchmarks.verification import draw_episodes, draw_pairs, embedding_scores, judge_pairs, one_shot_accuracy
-from learning.embedding import LOSSES, EmbeddingRecipe, EmbeddingTraining
+from learning.embedding import LOSSES, UNMINED, EmbeddingRecipe, EmbeddingTraining
 from learning.embedding_arguments import AUGMENT, DRAWN, PER_CLASS, PHOTO, WIDE
 from learning.embedding_data import DATASETS, Parts, Reading, read_dataset
 from learning.embedding_network import EmbeddingCard, EmbeddingNetwork
@@ -64,9 +64,9 @@ COLUMNS: dict[str, tuple[str, int, bool]] = {
 
 
 def combinations(losses: Sequence[str], minings: Sequence[str]) -> list[tuple[str, str]]:
-    """Every loss with every way of mining; the softmax has none, and learns from each image alone."""
+    """Every loss with every way of mining, but those that learn without."""
     return [
-        (loss, mining) for loss in losses for mining in ([NO_MINING] if loss == SOFTMAX else dict.fromkeys(minings))
+        (loss, mining) for loss in losses for mining in ([NO_MINING] if loss in UNMINED else dict.fromkeys(minings))
     ]
 
 

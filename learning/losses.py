@@ -104,6 +104,29 @@ def softmax_loss(embeddings: Tensor, labels: Tensor, weight: Tensor, bias: Tenso
     return F.cross_entropy(F.linear(embeddings, weight, bias), labels)
 
 
+def nca_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Neighbourhood components analysis (Goldberger et al. 2004, equations 1, 2 and 6): −log Σⱼ pᵢⱼ over i's class.
+
+    pᵢⱼ = exp(−‖xᵢ − xⱼ‖²) / Σₖ exp(−‖xᵢ − xₖ‖²), of all k but i, is how likely i takes j for its neighbour. With two
+    images of a class it is the loss of N-pairs and of supervised contrastive learning (Khosla et al. 2020, equation 2).
+
+    Args:
+        embeddings: (n, D).
+        labels: (n,) classes.
+
+    Returns:
+        The mean over the images that have another of their class in the batch; 0 if none has.
+    """
+    length = embeddings.square().sum(1)
+    square = (length[:, None] + length - 2 * embeddings @ embeddings.T).clamp(min=0)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    alike = (labels[:, None] == labels) & ~itself
+    kept = alike.any(1)
+    towards = (-square[kept]).masked_fill(itself[kept], -torch.inf)
+    owned = towards.masked_fill(~alike[kept], -torch.inf)
+    return (towards.logsumexp(1) - owned.logsumexp(1)).sum() / kept.sum().clamp(min=1)
+
+
 def cell_centres(cells: int, stride: int, size: int, device: torch.device | str = "cpu") -> Tensor:
     """(cells,) coordinates of the response's cells in pixels of the search crop; the middle cell is the middle."""
     return size / 2 + (torch.arange(cells, device=device) - (cells - 1) / 2) * stride

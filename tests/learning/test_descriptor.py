@@ -73,6 +73,14 @@ def test_a_trained_embedding_is_used_as_it_is(embedding: Path):
     assert (describe.identity, describe.metric, describe.dimensions) == (network.card.sha256, "cosine", 8)
 
 
+def test_views_make_other_vectors(tmp_path: Path):
+    """Longer ones, so that a gallery of one view is not searched with two."""
+    plain, both = (saved(tmp_path / f"{views}.safetensors", views=views) for views in ("one", "mirrored"))
+    first, second = open_descriptor(plain), open_descriptor(both)
+    assert second(pictures(1)).shape == (1, second.dimensions) == (1, 2 * first.dimensions)
+    assert first.identity != second.identity
+
+
 def test_vectors_that_are_not_of_length_one_are_compared_by_distance(tmp_path: Path):
     assert open_descriptor(saved(tmp_path / "flat.safetensors", normalise=False)).metric == "euclidean"
 

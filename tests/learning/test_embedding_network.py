@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from learning.embedding_network import EmbeddingCard, EmbeddingNetwork, load_embedding, resize, save_embedding
+from learning.embedding_network import (
+    VIEWS,
+    EmbeddingCard,
+    EmbeddingNetwork,
+    load_embedding,
+    resize,
+    save_embedding,
+    views,
+)
 from tracker.network import WeightsError
 
 CARD = EmbeddingCard("embeddingnet", size=16, dimensions=3)
@@ -54,6 +62,36 @@ def test_embeddings_do_not_depend_on_batches_and_leave_the_mode_alone() -> None:
 
 def test_normalised_embeddings_have_length_one() -> None:
     assert _network(normalise=True).embed(_images()).norm(dim=1).tolist() == pytest.approx([1.0] * 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("how", VIEWS)
+def test_views_are_as_many_as_said_and_all_different(how: str) -> None:
+    image = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3)
+    seen = views(image, how)
+    assert torch.equal(seen[0], image)
+    assert len({tuple(view.flatten().tolist()) for view in seen}) == len(seen) == VIEWS[how]
+
+
+def test_views_are_mirrored_and_turned() -> None:
+    image = torch.tensor([[[[1, 2], [3, 4]]]])
+    assert [view.flatten().tolist() for view in views(image, "mirrored")] == [[1, 2, 3, 4], [2, 1, 4, 3]]
+    assert views(image, "turned")[1].flatten().tolist() == [2, 4, 1, 3], "turned to the left"
+    assert views(image, "turned")[2].flatten().tolist() == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("how", VIEWS)
+def test_the_distance_over_views_is_the_mean_of_theirs(how: str) -> None:
+    plain, images = _network(normalise=True), _images(2)
+    expected = np.mean([float((a - b).square().sum()) for a, b in map(plain.embed, views(images, how))])
+    first, second = _network(normalise=True, views=how).embed(images)
+    assert float((first - second).square().sum()) == pytest.approx(expected, rel=1e-4)
+    assert float(first.norm()) == pytest.approx(1, rel=1e-5)
+    assert _network(views=how).embed(images[:0]).shape == (0, 3 * VIEWS[how])
+
+
+def test_views_are_not_for_a_learned_comparison() -> None:
+    with pytest.raises(ValueError, match="leave out --views"):
+        _network(loss="bce", views="turned")
 
 
 def test_pixels_are_shifted_and_scaled_as_the_card_says() -> None:
@@ -109,6 +147,7 @@ def test_weights_have_their_ending(tmp_path: Path) -> None:
         ({"format": 2}, "its format is 2"),
         ({"colour": "red"}, "unknown entries in the card: colour"),
         ({"dimensions": "3"}, "`dimensions` in the card must be of type int"),
+        ({"views": "both"}, "`views` in the card must be one of"),
         ({"dimensions": 4}, "its tensors are not those"),
         ({"network": "resnet"}, "no network 'resnet'"),
         ({"sha256": "0"}, "SHA-256"),

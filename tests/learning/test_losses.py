@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box as rectangle
 
+from learning.embedding import NCA_SCALE
 from learning.losses import (
     box_loss,
     cell_centres,
@@ -18,6 +19,7 @@ from learning.losses import (
     distance,
     giou,
     logistic_loss,
+    nca_loss,
     quality_focal,
     ranking_loss,
     softmax_loss,
@@ -332,6 +334,27 @@ def test_softmax_loss_is_that_of_a_plain_loop() -> None:
     assert float(softmax_loss(embeddings, labels, weight, bias)) == pytest.approx(total / 6)
 
 
+def test_nca_loss_is_that_of_a_plain_loop() -> None:
+    (embeddings,), labels = _detached(1), [0, 1, 1, 0, 1, 2]  # the last one has no other of its class
+    rows, total = embeddings.tolist(), 0.0
+    for i in range(5):
+        weight = {k: math.exp(-(math.dist(rows[i], rows[k]) ** 2)) for k in range(6) if k != i}
+        total -= math.log(sum(w for k, w in weight.items() if labels[k] == labels[i]) / sum(weight.values()))
+    assert float(nca_loss(embeddings, torch.tensor(labels))) == pytest.approx(total / 5)
+    assert float(nca_loss(embeddings, torch.arange(6))) == 0, "nothing to learn from"
+
+
+def test_nca_of_two_a_class_is_supervised_contrastive() -> None:
+    """Of vectors of length 1, at the temperature 1/16 (Khosla et al. 2020, equation 2)."""
+    unit = torch.nn.functional.normalize(_detached(1)[0])
+    logits = 16 * unit @ unit.T
+    total = 0.0
+    for i, partner in enumerate((1, 0, 3, 2, 5, 4)):
+        others = [float(logits[i, k]) for k in range(6) if k != i]
+        total += math.log(sum(map(math.exp, others))) - float(logits[i, partner])
+    assert float(nca_loss(unit * NCA_SCALE, torch.tensor([0, 0, 1, 1, 2, 2]))) == pytest.approx(total / 6)
+
+
 def test_distances_are_euclidean() -> None:
     first, second = _detached(2)
     expected = [math.dist(a, b) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
@@ -351,6 +374,7 @@ def test_gradients_of_the_embeddings_losses_are_those_of_small_steps() -> None:
     )
     classes = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([0, 3, 1, 2, 2, 0])
+    assert check(lambda e: nca_loss(e, labels % 2), (first,))
     assert check(lambda e, w: softmax_loss(e, labels, w, e.new_zeros(4)), (first, classes))
 
 
@@ -359,6 +383,7 @@ def test_equal_embeddings_have_finite_gradients() -> None:
     different = torch.zeros(4, dtype=torch.bool)
     loss = contrastive_loss(same, same.detach().clone(), different)
     loss = loss + triplet_loss(same, same.detach(), same.detach(), squared=False)
+    loss = loss + nca_loss(same, torch.tensor([0, 0, 1, 1]))
     loss.backward()
     assert same.grad is not None
     assert same.grad.isfinite().all()
