@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.jit import compiled
 from tracker.result import Box
 
 CONTEXT = 0.5  # share of the mean of width and height that is added on each side's length
@@ -49,7 +50,7 @@ def crop(
     """Cut a square region and resample it bilinearly.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, contiguous.
         centre: (x, y) in continuous image pixels.
         side: of the region in image pixels.
         size: of the crop in pixels.
@@ -58,14 +59,65 @@ def crop(
     Returns:
         (size, size, 3) uint8.
     """
-    return cv2.warpAffine(  # type: ignore[return-value]
-        image,
-        crop_matrix(centre, side, size),
-        (size, size),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=border,
-    )
+    height, width = image.shape[:2]
+    matrix = crop_matrix(centre, side, size)
+    rows, down = _taps(matrix[1, 1], matrix[1, 2], size, height)
+    columns, across = _taps(matrix[0, 0], matrix[0, 2], size, width)
+    cut = np.empty((size, size, 3), np.uint8)
+    _resample(image, rows, down, columns, across, np.array(border, np.float32), cut)
+    return cut
+
+
+def _taps(step: float, first: float, size: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Where the pixels of a crop fall along one axis of the image: the pixel before, and the share of the one behind.
+
+    Beyond the border all is one colour, so that two pixels of it are enough, on either side.
+    """
+    places = np.arange(size) * step + first
+    before = np.floor(places)
+    within = np.fmin(np.fmax(before, -2), length)  # unlike `clip`, these leave no NaN, which would be a wild address
+    return within.astype(np.int64), (places - before).astype(np.float32)
+
+
+@compiled
+def _resample(
+    image: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    down: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    across: NDArray[np.float32],
+    border: NDArray[np.float32],
+    cut: NDArray[np.uint8],
+) -> None:
+    """Fill `cut`: first two rows of the image make one line, which is contiguous work; then the line's pixels mix.
+
+    An affine warp, which allows rotation, reads four pixels from anywhere for each it writes, and takes 2.5 times as
+    long.
+    """
+    height, width = image.shape[:2]
+    left, right = columns[0], columns[-1] + 2
+    colour = np.empty(3 * (right - left), np.float32)
+    for value in range(len(colour)):
+        colour[value] = border[value % 3]
+    line = colour.copy()
+    inside = slice(3 * (max(left, 0) - left), 3 * (min(right, width) - left))
+    inner, beyond = line[inside], colour[inside]
+    values = image.reshape(height, 3 * width)[:, 3 * max(left, 0) :]
+    for row in range(len(rows)):
+        upper, lower = rows[row], rows[row] + 1
+        of_upper = np.float32(1 - down[row] if 0 <= upper < height else 0)
+        of_lower = np.float32(down[row] if 0 <= lower < height else 0)
+        of_border = np.float32(1 - of_upper - of_lower)
+        above, below = values[min(max(upper, 0), height - 1)], values[min(max(lower, 0), height - 1)]
+        for value in range(len(inner)):
+            shown = of_upper * np.float32(above[value]) + of_lower * np.float32(below[value])
+            inner[value] = shown + of_border * beyond[value]
+        for column in range(len(columns)):
+            # unsigned: numba would ask of a signed index whether it counts from the end
+            first, share = np.uint64(3 * (columns[column] - left)), across[column]
+            for channel in range(np.uint64(3)):
+                here, there = line[first + channel], line[first + channel + np.uint64(3)]
+                cut[row, column, channel] = np.uint8(np.int32(here + (there - here) * share + np.float32(0.5)))
 
 
 def centre_of(box: Box) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def test_an_unknown_name_is_an_attribute_error():
         ("import tracker; dir(tracker)", ("torch", "cv2")),
         ("from tracker import TrackResult, TrackState", ("torch", "cv2")),
         ("from tracker import to_bgr8", ("torch",)),
-        ("from tracker import SiamTracker, MultiTracker", ("shapely", "numba", "lightning", "PIL")),
+        ("from tracker import SiamTracker, MultiTracker", ("shapely", "lightning", "PIL")),
     ],
 )
 def test_importing_loads_no_more_than_is_asked_for(statement, heavy):

@@ -61,6 +61,50 @@ def test_beyond_the_border_is_the_border_s_colour():
     assert (crop(image, (1e9, -1e9), 1e6, 40, (10, 20, 30)) == (10, 20, 30)).all()
 
 
+def interpolated(image: np.ndarray, x: np.ndarray, y: np.ndarray, border: tuple[float, ...]) -> np.ndarray:
+    """The bilinear value at each pair of pixel indices, from its definition: a weighted sum of four pixels."""
+    height, width = image.shape[:2]
+    total = np.zeros((*x.shape, 3))
+    for row in (np.floor(y), np.floor(y) + 1):
+        for column in (np.floor(x), np.floor(x) + 1):
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            pixels = image[np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)]
+            share = (1 - np.abs(x - column)) * (1 - np.abs(y - row))
+            total += share[..., None] * np.where(inside[..., None], pixels, border)
+    return total
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(-200, 350),
+    st.floats(-200, 300),
+    st.one_of(st.floats(0.5, 500), st.floats(500, 1e6)),
+    st.integers(1, 80),
+    st.tuples(*[st.integers(0, 255)] * 3),
+)
+def test_each_pixel_is_the_rounded_bilinear_mean(x, y, side, size, border):
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+    matrix = crop_matrix((x, y), side, size)
+    down, across = np.indices((size, size))
+    exact = interpolated(image, across * matrix[0, 0] + matrix[0, 2], down * matrix[1, 1] + matrix[1, 2], border)
+    assert np.abs(crop(image, (x, y), side, size, border) - exact).max() <= 0.501
+
+
+@pytest.mark.parametrize(("centre", "side"), [((60.3, 45.8), 70.0), ((3.2, 88.1), 60.0), ((60.0, 45.0), 30.5)])
+def test_a_crop_is_opencv_s_warp_but_for_a_tie(centre, side):
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(image, crop_matrix(centre, side, 255), (255, 255), flags=flags)
+    assert np.abs(crop(image, centre, side, 255, GREY).astype(int) - warped).max() <= 1
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("centre", [(math.nan, 10.0), (10.0, math.inf), (-1e300, 1e300)])
+def test_a_place_that_is_none_gives_a_crop_and_not_a_fault_of_memory(centre):
+    image = np.full((20, 30, 3), 200, np.uint8)
+    assert crop(image, centre, 40, 40, (10, 20, 30)).shape == (40, 40, 3)
+
+
 @given(st.floats(-500, 500), st.floats(-500, 500), st.floats(0.1, 1000), st.integers(1, 300), st.booleans())
 def test_the_crop_s_middle_is_the_centre_and_its_edges_are_the_region_s(x, y, side, size, mirror):
     matrix = crop_matrix((x, y), side, size, mirror)

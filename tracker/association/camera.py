@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numba import njit
 
 from tracker.association.detections import Detections
 from tracker.association.trail import Floats, Integers
 from tracker.frame import Image
+from tracker.jit import compiled
 
 NEAR = 0.7  # body heights between two frames within which detections are partners
 SIZES = 0.3  # log ratio of heights of partners
@@ -77,7 +77,7 @@ def _partners(before: Floats, after: Floats) -> tuple[Floats, Floats]:
     return centre[1][a[found]] - centre[0][found], before[found, 3]
 
 
-@njit(cache=True)
+@compiled
 def _nearest(a: Floats, b: Floats) -> Integers:
     """Of each box in `a` the nearest in `b` within reach, (N,); −1: none."""
     out = np.full(len(a), -1, np.int64)

@@ -7,16 +7,16 @@ overlaps with nothing that was seen before.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tracker.association.trail import AT_X, AT_Y, SEEN, V_X, V_Y, Floats, Integers
+from tracker.jit import compiled
 
 SPEED = 1.5  # body heights a second beside what is predicted
 SLACK = 0.5  # body heights: noise of two boxes
 SIZES = 0.7  # log ratio of heights
 
 
-@njit(cache=True)
+@compiled
 def distance(a: Floats, p: Floats, b: Floats, f: Floats) -> float:
     """How far `b` is from where `a` leads, as a share of what is allowed; above 1 they are not looked at.
 
@@ -38,7 +38,7 @@ def distance(a: Floats, p: Floats, b: Floats, f: Floats) -> float:
     return best / (body * (SLACK + SPEED * dt))
 
 
-@njit(cache=True)
+@compiled
 def candidate_pairs(
     points: Floats,
     past: Floats,

@@ -11,7 +11,6 @@ Position and size change and relative velocity are the contextual features of Le
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tracker.association.trail import (
     AT_X,
@@ -28,6 +27,7 @@ from tracker.association.trail import (
     Floats,
     Integers,
 )
+from tracker.jit import compiled
 
 NAMES = (
     "gap_seconds",
@@ -68,7 +68,7 @@ TIME, X, Y, LW, LH, SCORE = range(6)
 POINT = 6
 
 
-@njit(cache=True)
+@compiled
 def _overlap(ax: float, ay: float, aw: float, ah: float, bx: float, by: float, bw: float, bh: float) -> float:
     """Intersection over union of two boxes by centre and size."""
     w = min(ax + aw / 2, bx + bw / 2) - max(ax - aw / 2, bx - bw / 2)
@@ -78,7 +78,7 @@ def _overlap(ax: float, ay: float, aw: float, ah: float, bx: float, by: float, b
     return w * h / (aw * ah + bw * bh - w * h)
 
 
-@njit(cache=True)
+@compiled
 def pair_features(
     points: Floats, past: Floats, others: Floats, future: Floats, earlier: Integers, later: Integers, rate: float
 ) -> Floats:

@@ -18,7 +18,6 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
@@ -35,6 +34,7 @@ from tracker.association.model import AssociationModel
 from tracker.association.scene import points_of
 from tracker.association.trail import AT_X, CONTEXT, TRAIL, V_X, Floats, Integers, describe, extend
 from tracker.frame import Image
+from tracker.jit import compiled
 
 TENTATIVE_GAP = 0.2  # seconds; at least one frame
 SMALL = 64**2  # pairs of tracks and detections up to which they are assigned all at once
@@ -247,7 +247,7 @@ def _assign_dense(track: Integers, row: Integers, gain: Floats) -> tuple[Integer
     return a[chosen[0][real]], b[chosen[1][real]]
 
 
-@njit(cache=True)
+@compiled
 def _near(
     points: Floats, known: Floats, category: Integers, others: Floats, other_category: Integers
 ) -> tuple[Integers, Integers]:
@@ -267,7 +267,7 @@ def _near(
     return np.array(track), np.array(row)
 
 
-@njit(cache=True)
+@compiled
 def _extend_all(trail: Floats, known: Floats, track: Integers, points: Floats, row: Integers) -> None:
     """Add a detection to each of some tracks, and say what is known of them now."""
     for k in range(len(track)):

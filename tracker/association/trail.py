@@ -12,8 +12,9 @@ Time is in seconds, position in pixels of the first frame (the camera's motion t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tracker.jit import compiled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,7 +30,7 @@ SEEN, LASTING, SURE, AT_X, AT_Y, LOG_W, LOG_H, V_X, V_Y, V_H = range(10)
 CONTEXT = 10
 
 
-@njit(cache=True)
+@compiled
 def extend(trail: Floats, time: float, x: float, y: float, log_w: float, log_h: float, score: float) -> None:
     """Add an observation in place; `time` may run backwards. A trail of zeros is an empty one."""
     step = time - trail[TIME]
@@ -52,7 +53,7 @@ def extend(trail: Floats, time: float, x: float, y: float, log_w: float, log_h: 
     trail[TIME] = time
 
 
-@njit(cache=True)
+@compiled
 def describe(trail: Floats, row: Floats) -> None:
     """Write what the trail says at its last observation into `row` (CONTEXT numbers).
 
@@ -74,7 +75,7 @@ def describe(trail: Floats, row: Floats) -> None:
     row[LOG_H] = trail[H] / s0 - row[V_H] * mean
 
 
-@njit(cache=True)
+@compiled
 def contexts(points: Floats, order: Integers, chain: Integers, heads: Floats) -> Floats:
     """What is known at each detection from those of its chain up to it, (N, CONTEXT).
 
@@ -100,7 +101,7 @@ def contexts(points: Floats, order: Integers, chain: Integers, heads: Floats) ->
     return out
 
 
-@njit(cache=True)
+@compiled
 def number_chains(following: Integers) -> Integers:
     """Number of the chain of each detection, (N,), where `following` is the next one of each, later in order, or −1."""
     chain = np.full(len(following), -1, np.int64)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tracker.jit import compiled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -119,7 +120,7 @@ def _tree(fields: dict[str, str], source: str) -> tuple[NDArray, ...]:
     return feature, threshold, kind, left, right, value
 
 
-@njit(cache=True)
+@compiled
 def _evaluate(
     features: Floats,
     root: Integers,
