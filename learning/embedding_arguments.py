@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from learning.embedding import EmbeddingRecipe
 from learning.embedding_augment import DISTORTIONS
@@ -22,6 +23,36 @@ PER_CLASS = {"mnist": 12, "fashion-mnist": 12}  # all others: 4
 DRAWN = ("mnist", "fashion-mnist")  # embedded in 2 dimensions, to be looked at
 WIDE = 64  # dimensions of all others
 SOFT = "soft"
+# what a training takes where nothing is said, and what it takes of one loss on one data set instead
+USUAL: dict[str, Any] = {
+    "network": "embeddingnet",
+    "dimensions": None,
+    "size": None,
+    "normalise": False,
+    "views": ONE_VIEW,
+    "lr": 2e-3,
+    "weight_decay": None,
+    "epochs": 5,
+    "batch_size": None,
+    "per_class": None,
+    "grouped": 0.0,
+    "turned": False,
+}
+SUITED: dict[tuple[str, str], dict[str, Any]] = {
+    ("nca", "omniglot"): {
+        "network": "embeddingnet_deep",
+        "dimensions": 128,
+        "size": 56,
+        "normalise": True,
+        "views": "all",
+        "weight_decay": 5e-4,
+        "epochs": 8,
+        "batch_size": 240,
+        "per_class": 2,
+        "grouped": 0.5,
+        "turned": True,
+    },
+}
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,25 +68,29 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """What network is trained, and how; see `recipe_of` for what is not given."""
+    """What network is trained, and how; see `suited` and `recipe_of` for what is not given."""
     add = parser.add_argument
-    add("--network", default="embeddingnet", help="embeddingnet, embeddingnet_deep, koch, or a tracker's backbone")
+    add("--network", help="embeddingnet (default), embeddingnet_deep, koch, or a tracker's backbone")
     add("--dimensions", type=positive, metavar="D", help="of the embedding (default: 2 for mnist, 64 for others)")
     add("--size", type=positive, metavar="PIXELS", help="side of the images (default: the data set's)")
     add("--grey", action="store_true", help="of colour images: read them grey")
-    add("--normalise", action="store_true", help="scale embeddings to length 1")
+    add("--normalise", action=argparse.BooleanOptionalAction, help="scale embeddings to length 1")
     add("--views", choices=VIEWS, help="of an image to embed: as it is, mirrored, turned by 90°, …, or all eight")
     add("--mining", choices=MINING, help="which pairs or triplets to learn from (default: semi-hard; bce: random)")
     add("--warm-up", type=natural, default=0, metavar="N", help="epochs that mine semi-hard ones first (default: 0)")
     add("--margin", type=margin, metavar="M", help="a number, or 'soft' for the triplet loss (its default; others: 1)")
     add("--squared", action="store_true", help="of the triplet loss: compare squared distances, as FaceNet does")
-    add("--lr", type=float, default=2e-3, help="peak learning rate (default: %(default)s)")
+    add("--lr", type=float, help="peak learning rate (default: 0.002)")
     add("--weight-decay", type=float, metavar="λ", help="default: 1e-4; bce: 1e-5, the λ of Koch's term")
-    add("--epochs", type=positive, default=5, help="default: %(default)s")
+    add("--epochs", type=positive, help="default: 5")
     add("--batch-size", type=positive, metavar="N", help="images a step: P classes with K each (default: 120 or less)")
     add("--per-class", type=positive, metavar="K", help="images of a class in a batch (default: 12 for mnist, 4)")
-    add("--grouped", type=float, default=0.0, metavar="SHARE", help="omniglot: batches from one alphabet (default: 0)")
-    add("--turned", action="store_true", help="learn each class also turned by 90°, 180°, 270°, as other classes")
+    add("--grouped", type=float, metavar="SHARE", help="omniglot: batches from one alphabet (default: 0)")
+    add(
+        "--turned",
+        action=argparse.BooleanOptionalAction,
+        help="learn each class also turned by 90°, 180°, 270°, as other classes",
+    )
     add("--augment", choices=sorted(DISTORTIONS), help="distortion (default: what suits the data set)")
     add("--precision", choices=["bf16", "fp32"], help="of the convolutions (default: bf16 where it is the faster one)")
     add("--device", default="cpu", help="default: %(default)s")
@@ -74,6 +109,18 @@ def margin(text: str) -> float | str:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a positive number or {SOFT!r}, got {text!r}")
     return value
+
+
+def suited(loss: str, options: argparse.Namespace) -> argparse.Namespace:
+    """The options with what suits the loss and the data set where nothing was said.
+
+    Args:
+        loss: one of `LOSSES`.
+        options: with what both functions above added; left as they are.
+    """
+    found = USUAL | SUITED.get((loss, options.dataset), {})
+    said = {name: value for name, value in vars(options).items() if value is not None}
+    return argparse.Namespace(**{**vars(options), **found, **said})
 
 
 def read_data(options: argparse.Namespace, size: int | None = None, channels: int | None = None) -> Parts:
@@ -109,6 +156,7 @@ def recipe_of(loss: str, options: argparse.Namespace, classes: int) -> Embedding
     Raises:
         ValueError: a batch size that is no multiple of K, or values that the recipe refuses.
     """
+    options = suited(loss, options)
     images = options.per_class or PER_CLASS.get(options.dataset, 4)
     if options.batch_size and options.batch_size % images:
         raise ValueError(f"a batch of {options.batch_size} images cannot hold {images} of each class: not a multiple")
@@ -145,6 +193,7 @@ def fastest_precision(device: str) -> str:
 
 def card_of(loss: str, options: argparse.Namespace, data: Parts) -> EmbeddingCard:
     """The card of the untrained network that is asked for."""
+    options = suited(loss, options)
     classes = len(data.train.classes) * (4 if options.turned else 1)
     return EmbeddingCard(
         options.network,
@@ -152,7 +201,7 @@ def card_of(loss: str, options: argparse.Namespace, data: Parts) -> EmbeddingCar
         size=data.train.size,
         dimensions=options.dimensions or (2 if options.dataset in DRAWN and loss != "bce" else WIDE),
         normalise=options.normalise,
-        views=options.views or ONE_VIEW,
+        views=options.views,
         invert=options.dataset == "omniglot",
         loss=loss,
         classes=classes if loss == "softmax" else 0,

@@ -32,6 +32,7 @@ from learning.embedding_arguments import (
     card_of,
     read_data,
     recipe_of,
+    suited,
 )
 from tracker.arguments import natural
 
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> str:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    data = read_data(options, options.size, 1 if options.grey else None)
+    data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)
     card, recipe = card_of(options.loss, options, data), recipe_of(options.loss, options, len(data.train.classes))
     folder = options.folder or Path("runs/embed") / options.output.stem
     moments = MOMENTS if options.animation else int(options.pictures is not None)

@@ -16,7 +16,14 @@ from typing import Any
 
 from benchmarks.results import replace_text
 from learning.embedding import EmbeddingTraining
-from learning.embedding_arguments import add_data_arguments, add_recipe_arguments, card_of, read_data, recipe_of
+from learning.embedding_arguments import (
+    add_data_arguments,
+    add_recipe_arguments,
+    card_of,
+    read_data,
+    recipe_of,
+    suited,
+)
 from learning.triplets import MINING
 
 WAYS = ("random", "semi-hard", "batch-hard", "offline")
@@ -57,7 +64,7 @@ def run(options: argparse.Namespace) -> str:
             raise ValueError(f"{path} exists; give another folder or --overwrite")
     if options.threads:
         torch.set_num_threads(options.threads)
-    data = read_data(options, options.size, 1 if options.grey else None)
+    data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)
     card = card_of(options.loss, options, data)
     recipe = recipe_of(options.loss, options, len(data.train.classes))
     base = options.folder or Path("runs/embed") / f"mining-{options.loss}-{options.dataset}"

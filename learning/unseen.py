@@ -35,7 +35,14 @@ from benchmarks.verification import (
     threshold_at_far,
 )
 from learning.embedding import LOSSES, EmbeddingRecipe, EmbeddingTraining
-from learning.embedding_arguments import add_data_arguments, add_recipe_arguments, card_of, read_data, recipe_of
+from learning.embedding_arguments import (
+    add_data_arguments,
+    add_recipe_arguments,
+    card_of,
+    read_data,
+    recipe_of,
+    suited,
+)
 from learning.embedding_command import command_line
 from learning.embedding_data import LabelledImages, Parts
 from learning.embedding_network import EmbeddingCard, EmbeddingNetwork, save_embedding
@@ -240,7 +247,7 @@ def run_command(options: argparse.Namespace) -> str:
         raise ValueError(f"{output} exists; give another name or --overwrite")
     if options.threads:
         torch.set_num_threads(options.threads)
-    data = read_data(options, options.size, 1 if options.grey else None)
+    data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)
     faces, folder = join(data), options.directory or Path("runs") / f"unseen-{options.dataset}"
     card = card_of(options.loss, options, Parts(faces, faces))
     rows, network = [], None

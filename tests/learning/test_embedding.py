@@ -64,6 +64,17 @@ def test_the_seed_decides(data: Parts, tmp_path: Path) -> None:
     assert not torch.equal(first.embed(images), other.embed(images))
 
 
+def test_views_are_of_the_trained_network_alone(data: Parts, tmp_path: Path) -> None:
+    """Training looks at one view, so that what was trained may be judged by others without training it again."""
+    plain = _training(data, tmp_path, epochs=1).run()
+    more = _training(data, tmp_path, {"views": "turned"}, epochs=1)
+    assert more.network.card.views == "one"
+    assert more.epoch == 1, "goes on from the checkpoint"
+    network = more.run()
+    assert network.card.views == "turned"
+    torch.testing.assert_close(network.embed(data.test.images)[:, :4], plain.embed(data.test.images) / 2)
+
+
 @pytest.mark.parametrize("mining", ["batch-hard", "offline"])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
     data: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mining: str
