@@ -26,7 +26,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from tracker.arguments import natural, positive
+from tracker.arguments import natural, positive, seconds
 from tracker.result import Box, TrackResult, TrackState
 
 if TYPE_CHECKING:
@@ -134,6 +134,14 @@ def build_parser() -> Parser:
     add("--threads", type=positive, metavar="N", help="CPU threads of the network (default: the runtime's own choice)")
     add("--start", type=natural, default=0, metavar="N", help="frame to start at, 0-based (default: 0)")
     add("--max-frames", type=positive, metavar="N", help="stop after N frames")
+    add(
+        "--reconnect",
+        type=seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to try to open a camera or a stream again that ended, failed or fell silent; 0: not at all, "
+        "inf: for ever (default: %(default)g)",
+    )
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--json", action="store_true", help="print the closing summary as one JSON object")
     return parser
@@ -261,10 +269,9 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
         OSError, ValueError, RuntimeError, ImportError: whatever is wrong, in words for the user.
     """
     from tracker.box import validate_box
-    from tracker.sources import open_source
     from tracker.viewers import display_problem, select_boxes
 
-    source = stack.enter_context(open_source(options.video, start=options.start, topic=options.topic))
+    source = open_video(options, stack)
     boxes = [validate_box(box, *source.size) for box in options.box]
     if options.show or not (boxes or options.web):
         refuse_without_display(options, display_problem(), command, source.size)
@@ -280,6 +287,19 @@ def prepare(options: argparse.Namespace, tracker: MultiTracker | None, stack: Ex
         if not boxes:
             raise ValueError("no box was drawn, so there is nothing to track")
     return Job(source, first, boxes, tracker, output, save, show, options.max_frames, options.overwrite, watcher, page)
+
+
+def open_video(options: argparse.Namespace, stack: ExitStack) -> Source:
+    """The video; a camera or a stream is opened again for as long as ``--reconnect`` says."""
+    from tracker.reconnection import Reconnecting
+    from tracker.sources import SourceWarning, open_source
+
+    warnings.simplefilter("always", SourceWarning)  # the same stream may break more than once
+    source = stack.enter_context(open_source(options.video, start=options.start, topic=options.topic))
+    if not source.live or not options.reconnect:
+        return source
+    patience = options.reconnect if math.isfinite(options.reconnect) else None
+    return stack.enter_context(Reconnecting(source, lambda: open_source(options.video), patience=patience))
 
 
 def refuse_without_display(

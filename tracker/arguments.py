@@ -21,6 +21,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """A time from 0 on; ``inf`` is one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, or inf, got {text!r}")
+    return value
+
+
 def share(text: str) -> float:
     """A number above 0 and at most 1."""
     try:

@@ -13,14 +13,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from tracker.frame import Frame
-from tracker.sources import Source, SourceError, SourceWarning, open_source
-
-WAITS = (0.1, 5.0)  # seconds before the first attempt to open a stream again, doubled up to the second number
+from tracker.reconnection import Reconnecting
+from tracker.sources import Source, open_source
 
 
 class CaptureThread(Iterator[Frame]):
@@ -31,7 +29,7 @@ class CaptureThread(Iterator[Frame]):
 
     Args:
         source: what `tracker.sources.open_source` takes, or frames of the caller's own, taken as fast as they come.
-            Another connection's frames go on counting, in index and time, where those before it stopped.
+            Cameras and streams become `tracker.reconnection.Reconnecting`.
         timeout: seconds of silence after which a camera or a stream is given up and opened again.
         patience: seconds for which that is tried until it counts as an error; `None`: for ever.
         paced: deliver each frame when its timestamp is due; `None`: for files.
@@ -39,10 +37,6 @@ class CaptureThread(Iterator[Frame]):
     Raises:
         SourceError: on entering: the source cannot be opened. In iteration and `read`: a stream did not come back in
             time, or the caller's frames failed.
-
-    Attributes:
-        reconnects: how often the source was opened again.
-        connected: whether frames are being delivered now.
     """
 
     def __init__(
@@ -53,29 +47,33 @@ class CaptureThread(Iterator[Frame]):
         patience: float | None = None,
         paced: bool | None = None,
     ) -> None:
-        self.reconnects = 0
-        self.connected = False
         self._what, self._timeout, self._patience, self._paced = source, timeout, patience, paced
         self._source: Iterable[Frame] = ()
         self._replaced = 0
-        self._dropped_before = 0  # by sources that are closed by now
         self._changed = threading.Condition()
         self._newest: Frame | None = None
-        self._last: Frame | None = None
         self._error: Exception | None = None
         self._ended = False
         self._stop = threading.Event()
-        self._clock: float | None = None  # of time.monotonic(), when the frames' time was 0
         self._thread = threading.Thread(target=self._capture, name="capture", daemon=True)
 
     @property
     def dropped(self) -> int:
         """Frames that a newer one replaced before anybody took them."""
-        return self._replaced + self._dropped_before + getattr(self._source, "dropped", 0)
+        return self._replaced + getattr(self._source, "dropped", 0)
+
+    @property
+    def reconnects(self) -> int:
+        """How often the source was opened again."""
+        return getattr(self._source, "reconnects", 0)
+
+    @property
+    def connected(self) -> bool:
+        """Whether frames are being delivered now."""
+        return self._thread.is_alive() and not self._ended and getattr(self._source, "connected", True)
 
     def __enter__(self) -> CaptureThread:
         self._source = self._open()
-        self.connected = True
         self._thread.start()
         return self
 
@@ -111,82 +109,42 @@ class CaptureThread(Iterator[Frame]):
         return newest
 
     def _open(self) -> Iterable[Frame]:
-        if isinstance(self._what, (str, os.PathLike, int)):
-            return open_source(self._what, timeout=self._timeout)
-        return self._what
+        if not isinstance(self._what, (str, os.PathLike, int)):
+            return self._what
+        source = self._connect()
+        if not source.live:
+            return source
+        return Reconnecting(source, self._connect, patience=self._patience, stop=self._stop)
+
+    def _connect(self) -> Source:
+        return open_source(self._what, timeout=self._timeout)  # type: ignore[arg-type]  # it is no iterable
 
     def _capture(self) -> None:
         try:
-            while self._play() and self._reopen():
-                pass
+            self._play()
         except Exception as error:  # belongs to the thread that reads
             self._error = error
         finally:
-            self._close()
+            if isinstance(self._source, Source):
+                self._source.close()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _play(self) -> bool:
-        """Hand out the source's frames; returns whether there should have been more."""
-        live = isinstance(self._source, Source) and self._source.live
-        paced = isinstance(self._source, Source) and not live if self._paced is None else self._paced
-        reason, offset = "it ended", None
-        try:
-            for frame in self._source:
-                if self._stop.is_set():
-                    break
-                if self._clock is None:
-                    self._clock = time.monotonic() - frame.timestamp
-                if offset is None:
-                    offset = self._offset(frame)
-                if offset != (0, 0.0):
-                    frame = Frame(frame.index + offset[0], frame.timestamp + offset[1], frame.image)
-                if paced:
-                    self._stop.wait(self._clock + frame.timestamp - time.monotonic())
-                self._put(frame)
-        except SourceError as error:
-            if not live:
-                raise
-            reason = str(error)
-        if self._stop.is_set() or not (isinstance(self._source, Source) and live):
-            return False
-        warnings.warn(f"{self._source.name} is opened again: {reason}", SourceWarning, stacklevel=2)
-        return True
-
-    def _offset(self, first: Frame) -> tuple[int, float]:
-        """What to add to index and time of a connection's frames, so that both go on from those of the last one."""
-        if self._last is None or self._clock is None:
-            return 0, 0.0
-        now = max(time.monotonic() - self._clock, self._last.timestamp)
-        return self._last.index + 1 - first.index, now - first.timestamp
+    def _play(self) -> None:
+        """Hand out the source's frames."""
+        paced = isinstance(self._source, Source) and not self._source.live if self._paced is None else self._paced
+        clock = None  # of time.monotonic(), when the frames' time was 0
+        for frame in self._source:
+            if self._stop.is_set():
+                break
+            if paced:
+                clock = time.monotonic() - frame.timestamp if clock is None else clock
+                self._stop.wait(clock + frame.timestamp - time.monotonic())
+            self._put(frame)
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
             self._replaced += self._newest is not None
-            self._newest = self._last = frame
+            self._newest = frame
             self._changed.notify()
-
-    def _reopen(self) -> bool:
-        """Open the source again, however often that takes; False if the caller has left."""
-        self._close()
-        since, wait = time.monotonic(), WAITS[0]
-        while not self._stop.wait(wait):
-            try:
-                self._source = self._open()
-            except SourceError:
-                if self._patience is not None and time.monotonic() - since > self._patience:
-                    raise
-                wait = min(2 * wait, WAITS[1])
-                continue
-            self.reconnects += 1
-            self.connected = True
-            return True
-        return False
-
-    def _close(self) -> None:
-        self.connected = False
-        source, self._source = self._source, ()
-        if isinstance(source, Source):
-            self._dropped_before += source.dropped
-            source.close()

@@ -147,10 +147,13 @@ def resolution(folder: Path) -> Outcome:
 
 
 def frozen(folder: Path) -> Outcome:
-    """A stream that goes silent with the connection open: the command gives up after 10 s and keeps what it has."""
+    """A stream that goes silent with the connection open and does not come back: the command gives up, and keeps what
+    it has.
+    """
     port, table = free_port(), folder / "out.jsonl"
-    with serving(port, "--freeze-after", "2000") as server:
-        process = start("--video", f"http://127.0.0.1:{port}/live", "--box", "220,100,60,60", "--save", table)
+    source = ("--video", f"http://127.0.0.1:{port}/live", "--box", "220,100,60,60", "--reconnect", "2")
+    with serving(port) as server:
+        process = start(*source, "--save", table)
         _wait_for_rows(table, 10, process)
         server.send_signal(signal.SIGSTOP)
         since = time.monotonic()
@@ -159,7 +162,30 @@ def frozen(folder: Path) -> Outcome:
     rows = len(read_results(table))
     happened = f"exit code {run.code} after {seconds:.0f} s, {rows} rows kept, {run.last_line}"
     kept = run.code == 2 and run.in_one_line and rows >= 10 and rows == run.summary.get("frames")
-    return Outcome("stream freezes", happened.replace(str(port), "PORT"), kept)
+    return Outcome("stream freezes for ever, --reconnect 2", happened.replace(str(port), "PORT"), kept)
+
+
+def command_restarted(folder: Path, rtsp: bool = False) -> Outcome:
+    """A stream's server killed under the command line, and another started in its place."""
+    what = f"{'RTSP' if rtsp else 'MJPEG'} server killed and restarted, command line"
+    if rtsp and not has_rtsp():
+        return Outcome(what, "GStreamer's RTSP server is not installed here", None)
+    port, table = free_port(), folder / "out.csv"
+    url = f"{'rtsp' if rtsp else 'http'}://127.0.0.1:{port}/live"
+    with serving(port, rtsp=rtsp) as server:
+        process = start("--video", url, "--box", "220,100,60,60", "--max-frames", FRAMES, "--save", table)
+        _wait_for_rows(table, 20, process)
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+        time.sleep(1.0)
+        with serving(port, rtsp=rtsp):
+            run = end(process)
+    rows = read_results(table)
+    forward = all(a.frame < b.frame and a.time < b.time for a, b in itertools.pairwise(rows))  # type: ignore[operator]
+    said = "; ".join(line.removeprefix("track: ") for line in run.errors.splitlines()).replace(str(port), "PORT")
+    clock = f"index and time {'never step back' if forward else 'STEP BACK'}"
+    happened = f"exit code {run.code}, {len(rows)} rows, {clock}; {said}"
+    return Outcome(what, happened, run.code == 0 and len(rows) == FRAMES and forward and "is back after" in run.errors)
 
 
 def restarted(folder: Path, rtsp: bool = False, freeze: bool = False) -> Outcome:
@@ -363,6 +389,8 @@ FAULTS: dict[str, Callable[[Path], Outcome]] = {
     "mjpeg-restarted": restarted,
     "mjpeg-frozen": lambda folder: restarted(folder, freeze=True),
     "rtsp-restarted": lambda folder: restarted(folder, rtsp=True),
+    "command-mjpeg-restarted": command_restarted,
+    "command-rtsp-restarted": lambda folder: command_restarted(folder, rtsp=True),
     "unplugged": unplugged,
     "disk-full-avi": lambda folder: disk_full(folder, ".avi"),
     "disk-full-csv": lambda folder: disk_full(folder, ".csv"),

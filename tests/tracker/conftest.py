@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tracker.frame import Frame
 from tracker.network import ModelCard, SiameseNetwork
 from tracker.result import Box
 from tracker.runtimes import Array, Runtime
 from tracker.runtimes.files import GraphFiles
+from tracker.sources import Source, SourceError
 
 GROUND, BRIGHT = 40.0, 220.0
 CELLS = 17
@@ -134,3 +137,26 @@ def quantised(networks: dict[str, SiameseNetwork], tmp_path_factory: pytest.Temp
 
     network = networks["compact"]
     return quantise(network, tmp_path_factory.mktemp("int8"), "compact", textures(network.card, 4))[0]
+
+
+class Stream(Source):
+    """A live source of `count` frames that then ends, or fails; its index and clock begin at 0, as `open_source`'s."""
+
+    def __init__(self, count: int, failure: str = "", dropped: int = 0) -> None:
+        self._count, self._failure = count, failure
+        super().__init__("rtsp://camera", 0, None, fps=None, count=None, live=True)
+        self.dropped = dropped
+
+    def _read(self, start: int) -> Generator[Frame]:
+        began = time.monotonic()
+        for index in range(self._count):
+            yield Frame(index, time.monotonic() - began, np.zeros((4, 6, 3), np.uint8))
+            time.sleep(0.005)
+        if self._failure:
+            raise SourceError(self._failure)
+
+
+@pytest.fixture
+def stream() -> type[Stream]:
+    """The class of live sources that end or fail."""
+    return Stream

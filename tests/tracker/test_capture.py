@@ -6,16 +6,16 @@ import itertools
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
 
-from tracker import capture
+from tracker import capture, reconnection
 from tracker.capture import CaptureThread
 from tracker.frame import Frame
-from tracker.sources import Source, SourceError
+from tracker.sources import SourceError
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 
@@ -25,26 +25,9 @@ def frames(count: int, period: float = 0.0, begin: float = 0.0) -> Iterator[Fram
         yield Frame(index, begin + index * period, IMAGE)
 
 
-class Stream(Source):
-    """A live source of `count` frames that then ends, or fails; its index and clock begin at 0, as `open_source`'s."""
-
-    def __init__(self, count: int, failure: str = "", dropped: int = 0) -> None:
-        self._count, self._failure = count, failure
-        super().__init__("rtsp://camera", 0, None, fps=None, count=None, live=True)
-        self.dropped = dropped
-
-    def _read(self, start: int) -> Generator[Frame]:
-        began = time.monotonic()
-        for index in range(self._count):
-            yield Frame(index, time.monotonic() - began, IMAGE)
-            time.sleep(0.005)
-        if self._failure:
-            raise SourceError(self._failure)
-
-
 @pytest.fixture
 def streams(monkeypatch):
-    """`streams(Stream(3), error, …)`: what opening gives, one after another; waits are short."""
+    """`streams(stream(3), error, …)`: what opening gives, one after another; waits are short."""
 
     def plug(*results):
         left = iter(results)
@@ -57,7 +40,7 @@ def streams(monkeypatch):
 
         monkeypatch.setattr(capture, "open_source", open_next)
 
-    monkeypatch.setattr(capture, "WAITS", (0.001, 0.002))
+    monkeypatch.setattr(reconnection, "WAITS", (0.001, 0.002))
     return plug
 
 
@@ -139,10 +122,10 @@ def test_a_wrong_name_fails_at_once(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::tracker.sources.SourceWarning")
-def test_a_stream_is_opened_again_and_counts_on(streams):
+def test_a_stream_is_opened_again_and_counts_on(streams, stream):
     """Three connections, ended by an end, a failure, and refusals before the last one."""
     refused = [SourceError("refused")] * 3
-    streams(Stream(3), lambda: Stream(3, "no frame for 10 s", dropped=5), *refused, lambda: Stream(3), *refused * 1000)
+    streams(stream(3), lambda: stream(3, "no frame for 10 s", dropped=5), *refused, lambda: stream(3), *refused * 1000)
     with CaptureThread("rtsp://camera") as newest:
         seen = [newest.read(30) for _ in range(7)]
         assert newest.reconnects == 2
@@ -153,9 +136,9 @@ def test_a_stream_is_opened_again_and_counts_on(streams):
     assert newest.dropped >= 5  # those of the connection that is closed by now included
 
 
-def test_time_goes_on_through_the_gap(streams):
+def test_time_goes_on_through_the_gap(streams, stream):
     """The second connection's clock begins at 0 again: what is handed out tells how long nothing was seen."""
-    streams(Stream(1), SourceError("away"), lambda: Stream(1), *[SourceError("away")] * 1000)
+    streams(stream(1), SourceError("away"), lambda: stream(1), *[SourceError("away")] * 1000)
     began = time.monotonic()
     with warnings.catch_warnings(record=True) as caught, CaptureThread("rtsp://camera") as newest:
         warnings.simplefilter("always")
@@ -168,8 +151,8 @@ def test_time_goes_on_through_the_gap(streams):
 
 
 @pytest.mark.filterwarnings("ignore::tracker.sources.SourceWarning")
-def test_patience_ends(streams):
-    streams(Stream(1), *[SourceError("connection refused")] * 10_000)
+def test_patience_ends(streams, stream):
+    streams(stream(1), *[SourceError("connection refused")] * 10_000)
     with CaptureThread("rtsp://camera", patience=0.02) as newest:
         assert newest.read(30).index == 0
         with pytest.raises(SourceError, match="connection refused"):
@@ -177,8 +160,8 @@ def test_patience_ends(streams):
 
 
 @pytest.mark.filterwarnings("ignore::tracker.sources.SourceWarning")
-def test_leaving_while_it_is_away(streams):
-    streams(Stream(1), *[SourceError("away")] * 100_000)
+def test_leaving_while_it_is_away(streams, stream):
+    streams(stream(1), *[SourceError("away")] * 100_000)
     with CaptureThread("rtsp://camera") as newest:
         newest.read(30)
         assert newest.read(0.02) is None
@@ -186,8 +169,8 @@ def test_leaving_while_it_is_away(streams):
     assert "capture" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_the_password_of_a_stream_is_not_repeated(streams):
-    streams(Stream(1), *[SourceError("away")] * 100_000)
+def test_the_password_of_a_stream_is_not_repeated(streams, stream):
+    streams(stream(1), *[SourceError("away")] * 100_000)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with CaptureThread("rtsp://user:secret@camera") as newest:

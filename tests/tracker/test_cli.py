@@ -5,6 +5,7 @@ Run as a script, this file is the command line with that tracker: the tests that
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.reliability.servers import free_port, serving
 from tracker import __main__ as cli
 from tracker import sources
 from tracker.box import overlap
@@ -440,6 +442,54 @@ def test_both_ways_to_start_it_show_examples(command: list[str], tmp_path: Path)
     )
     name = "python -m tracker" if "-m" in command else f"python {command[-1]}"
     assert f"{name} --video clip.mp4 --box" in done.stdout
+
+
+def wait_for_rows(table: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while (not table.exists() or len(table.read_text().splitlines()) <= count) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_stream_goes_on_when_its_server_is_back(tmp_path: Path):
+    port, table = free_port(), tmp_path / "out.csv"
+    command = (
+        "--video",
+        f"http://127.0.0.1:{port}/live",
+        "--box",
+        "220,100,60,60",
+        "--max-frames",
+        40,
+        "--save",
+        table,
+    )
+    with serving(port) as server:
+        process = start(*command)
+        wait_for_rows(table, 10)
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+    with serving(port):
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "is opened again: " in said
+    assert "is back after" in said
+    rows = read_results(table)
+    assert len(rows) == 40
+    assert all(a.frame < b.frame and a.time < b.time for a, b in itertools.pairwise(rows))
+
+
+@pytest.mark.parametrize(("arguments", "ending"), [(("--reconnect", 0), 0), (("--reconnect", 0.1), 2)])
+def test_a_stream_is_given_up_when_told_to(tmp_path: Path, arguments, ending):
+    port, table = free_port(), tmp_path / "out.csv"
+    with serving(port) as server:
+        process = start(
+            "--video", f"http://127.0.0.1:{port}/live", "--box", "220,100,60,60", "--save", table, *arguments
+        )
+        wait_for_rows(table, 2)
+        server.send_signal(signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == ending, said
+    assert ("did not come back within 0.1 s" in said) == (ending == 2)
+    assert len(read_results(table)) >= 2
 
 
 if __name__ == "__main__":
