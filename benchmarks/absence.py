@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import read_sequence
 from benchmarks.frames import Frames
+from benchmarks.holdout import HOLDOUT
 from benchmarks.metrics import success_auc
 from benchmarks.one_pass import one_pass
 from benchmarks.results import Run
@@ -43,15 +44,6 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# kept out of the training of our weights; a test compares them with `learning.readers.HOLDOUT`
-SEQUENCES = (
-    "VOT/ball1",
-    "VOT/book",
-    "UAV123_10fps/person11",
-    "UAV123_10fps/group1_4",
-    "TLD/car",
-    "TLD/pedestrian2",
-)
 KINDS = ("elsewhere", "erased", "foreign")
 AWAY = (75, 250)  # frames: 3 to 10 s at 25 a second
 SHOWN = (25, 75)  # frames before and after the absence
@@ -410,7 +402,7 @@ def main(argv: ListOf[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder of sequences, e.g. ../shared/data/video")
-    add("--sequences", nargs="+", default=SEQUENCES, metavar="NAME", help="in it (default: %(default)s)")
+    add("--sequences", nargs="+", default=HOLDOUT, metavar="NAME", help="in it (default: %(default)s)")
     add("--tracker", nargs="+", action="extend", required=True, metavar="[NAME=]TRACKER", help="as for `evaluate.py`")
     add("--kinds", nargs="+", default=KINDS, choices=KINDS, help="of absences (default: all)")
     add("--seeds", nargs="+", type=int, default=[0], metavar="N", help="a clip of each kind a seed (default: 0)")

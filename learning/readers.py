@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.holdout import HOLDOUT as HOLDOUT  # also to be had from here
 from learning.footage import Footage, Image
 from tracker.box import from_corners, from_got10k, from_otb
 
@@ -31,15 +32,6 @@ SMALLEST_STILL = 12  # pixels of the longer side: annotated specks in the backgr
 SMALLEST_MOVING = 8  # a target of a video may be smaller: it was chosen to be followed
 LEAST_INSIDE = 0.3  # share of a box that must lie in the image
 
-# Sequences kept out of training to choose hyper-parameters on: none shares its video with another one.
-HOLDOUT = (
-    "VOT/ball1",
-    "VOT/book",
-    "UAV123_10fps/person11",
-    "UAV123_10fps/group1_4",
-    "TLD/car",
-    "TLD/pedestrian2",
-)
 # The mask encloses person, lines and canopy together, of which a tight box is mostly sky.
 DAVIS_LEFT_OUT = ("paragliding-launch",)
 

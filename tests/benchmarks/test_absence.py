@@ -18,7 +18,6 @@ from benchmarks.absence import Tally, Window, compose
 from benchmarks.metrics import success_auc
 from benchmarks.results import Run
 from benchmarks.sequence import Sequence
-from learning.readers import HOLDOUT
 
 SIZE = WIDTH, HEIGHT = 200, 120
 TARGET, OTHER = 230, 200  # grey values
@@ -162,10 +161,6 @@ def test_painting_over_hides_the_target_and_touches_little_else() -> None:
 
 def test_a_target_that_fills_the_picture_cannot_be_painted_over() -> None:
     assert absence.without_target(np.zeros((50, 50, 3), np.uint8), np.array([5.0, 5, 40, 40])) is None
-
-
-def test_the_sequences_are_those_kept_out_of_training() -> None:
-    assert absence.SEQUENCES == HOLDOUT
 
 
 # ---------------------------------------------------------------- measuring
