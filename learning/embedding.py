@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learning.embedding_augment import DISTORTIONS, distort
-from learning.embedding_data import Parts
+from learning.embedding_data import LabelledImages, Parts
 from learning.embedding_network import ONE_VIEW, EmbeddingCard, EmbeddingNetwork
 from learning.embedding_scores import evenly, neighbour_accuracy
 from learning.losses import contrastive_loss, nca_loss, softmax_loss, triplet_loss, verification_loss, weighted_l1
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 LOSSES = ("softmax", "nca", "contrastive", "bce", "triplet")
 UNMINED = ("softmax", "nca")  # learn from each image, or from all of a batch, without pairs or triplets
 GALLERY = 10_000  # training images among which the test images look for their nearest after each epoch
+UNSEEN = 100  # classes never trained on, among whose images each looks for its nearest after each epoch
 WATCHED = 1000  # test images whose embeddings are kept as they move
 SOFTMAX_SCALE = (
     16.0  # of embeddings of length 1, whose softmax could else never be sure (Wang et al. 2017, section 3.3)
@@ -159,6 +160,7 @@ class EmbeddingTraining:
         self.weights, self.optimiser = weights, torch.optim.AdamW(groups, lr=recipe.learning_rate)
         self.epoch, self.rows = 0, list[dict[str, float]]()
         self.seconds = self.cpu_seconds = 0.0
+        self.judged = Parts(self.data.train, _few_unseen(self.data))
         self.watched = evenly(len(self.data.test), WATCHED)
         self._resume()
 
@@ -191,7 +193,7 @@ class EmbeddingTraining:
             self.seconds += time.perf_counter() - began
             self.cpu_seconds += time.process_time() - used
             self.epoch += 1
-            accuracy = neighbour_accuracy(self.network, self.data, GALLERY)
+            accuracy = neighbour_accuracy(self.network, self.judged, GALLERY)
             self.rows.append(
                 dict(
                     zip(
@@ -341,6 +343,12 @@ def triplet_violated(a: Tensor, p: Tensor, n: Tensor, recipe: EmbeddingRecipe) -
     power = 2 if recipe.squared else 1
     violation = (a - p).norm(dim=1) ** power - (a - n).norm(dim=1) ** power + (recipe.margin or 1.0)
     return float((violation > 0).float().mean())
+
+
+def _few_unseen(data: Parts) -> LabelledImages:
+    """The test part; where its classes are not those of the training, `UNSEEN` of them, as a look on the way."""
+    few = evenly(len(data.test.classes), UNSEEN)
+    return data.test if data.train.classes == data.test.classes else data.test.of_classes(few)
 
 
 class _Shuffled:

@@ -45,11 +45,12 @@ SUITED: dict[tuple[str, str], dict[str, Any]] = {
         "size": 56,
         "normalise": True,
         "views": "all",
+        "lr": 4e-3,
         "weight_decay": 5e-4,
-        "epochs": 8,
-        "batch_size": 240,
+        "epochs": 10,
+        "batch_size": 480,  # of which one alphabet is a part
         "per_class": 2,
-        "grouped": 0.5,
+        "grouped": 1.0,
         "turned": True,
     },
 }

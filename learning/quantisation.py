@@ -72,7 +72,7 @@ def calibration_sequences(root: Path, left_out: Sequence[str] = HOLDOUT) -> list
     return names
 
 
-def calibration_pairs(weights: str | Path, root: Path, count: int = 256, seed: int = 0) -> tuple[Crops, Crops]:
+def calibration_pairs(weights: str | Path, root: Path, count: int = 32, seed: int = 0) -> tuple[Crops, Crops]:
     """Crops that a tracker cut on the sequences below a folder.
 
     Args:

@@ -231,7 +231,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 # vectors of length 1 are what a gallery compares by their cosine
-DEFAULTS: dict[str, Any] = {"size": 32, "dimensions": 128, "normalise": True, "margin": 0.2, "epochs": 40}
+DEFAULTS: dict[str, Any] = {
+    "size": 32,
+    "dimensions": 128,
+    "normalise": True,
+    "views": "mirrored",
+    "margin": 0.2,
+    "epochs": 40,
+}
 
 
 def run_command(options: argparse.Namespace) -> str:

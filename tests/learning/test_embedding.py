@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from learning.embedding import LOSSES, UNMINED, EmbeddingRecipe, EmbeddingTraining, TrainingStopped, rate_at
-from learning.embedding_data import Parts
+from learning.embedding_data import LabelledImages, Parts
 from learning.embedding_network import EmbeddingCard
 from learning.embedding_scores import judge, neighbour_accuracy
 from learning.glyphs import draw_glyphs, glyph_parts
@@ -62,6 +62,15 @@ def test_the_seed_decides(data: Parts, tmp_path: Path) -> None:
     images = data.test.images
     assert torch.equal(first.embed(images), again.embed(images))
     assert not torch.equal(first.embed(images), other.embed(images))
+
+
+def test_many_unseen_classes_are_looked_at_in_part_on_the_way(data: Parts, tmp_path: Path) -> None:
+    images = torch.zeros(300, 1, 16, 16, dtype=torch.uint8)
+    many = LabelledImages(images, np.arange(300) // 2, tuple(f"character {k}" for k in range(150)))
+    training = _training(Parts(data.train, many), tmp_path)
+    assert (len(training.judged.test.classes), len(training.judged.test)) == (100, 200)
+    assert len(training.data.test) == 300
+    assert _training(data, tmp_path).judged.test is data.test
 
 
 def test_views_are_of_the_trained_network_alone(data: Parts, tmp_path: Path) -> None:

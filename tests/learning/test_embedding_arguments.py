@@ -42,7 +42,7 @@ def test_characters_are_learned_by_nca_as_was_found_best() -> None:
     """Only what was not said is filled in, and only for this loss."""
     card, recipe = card_of("nca", _options("omniglot"), DATA), _recipe("nca", "omniglot", classes=964)
     assert (card.network, card.dimensions, card.normalise, card.views) == ("embeddingnet_deep", 128, True, "all")
-    assert (recipe.classes, recipe.images, recipe.turned, recipe.margin) == (120, 2, True, 1.0)
+    assert (recipe.classes, recipe.images, recipe.turned, recipe.margin) == (240, 2, True, 1.0)
     more = _options("omniglot", "--views", "one", "--no-turned", "--dimensions", "9", "--grouped", "0")
     card, recipe = card_of("nca", more, DATA), recipe_of("nca", more, 964)
     assert (card.views, card.dimensions, recipe.turned, recipe.grouped) == ("one", 9, False, 0)
