@@ -1,7 +1,7 @@
-"""What eight bits need of footage: crops to calibrate them on, and sequences to see what they cost.
+"""What exported files need of footage: crops to calibrate eight bits on, and sequences to see what a runtime changes.
 
-Crops are what a tracker cuts while it follows the targets of training footage; what they cost is said by the success
-AUC of the same tracker with either runtime on sequences that were kept out of training.
+Crops are what a tracker cuts while it follows the targets of training footage. What a runtime changes is said by the
+peaks of the response and by the success AUC of the same tracker with either, on sequences kept out of training.
 """
 
 from __future__ import annotations
@@ -113,6 +113,32 @@ def _pairs_of(model: Model, folder: Path, count: int, random: np.random.Generato
     return pairs
 
 
+class Compared:
+    """A runtime beside another: the answers are the first one's, and it is counted how often the second agrees.
+
+    Args:
+        runtime, other: of one model.
+    """
+
+    def __init__(self, runtime: Runtime, other: Runtime) -> None:
+        self.name = runtime.name
+        self.searches = self.agreed = 0
+        self._runtime, self._other = runtime, other
+
+    def template(self, crops: Crops) -> Array:
+        """See `tracker.runtimes.Runtime`."""
+        return self._runtime.template(crops)
+
+    def search(self, crops: Crops, kernels: Array) -> tuple[Array, Array]:
+        """See `tracker.runtimes.Runtime`."""
+        response, features = self._runtime.search(crops, kernels)
+        other, _ = self._other.search(crops, kernels)
+        peaks, others = (array[:, 0].reshape(len(array), -1).argmax(1) for array in (response, other))
+        self.searches += len(peaks)
+        self.agreed += int((peaks == others).sum())
+        return response, features
+
+
 class Substitute:
     """A model with another runtime."""
 
@@ -122,16 +148,20 @@ class Substitute:
 
 @dataclass(frozen=True)
 class Cost:
-    """Mean success AUC of one tracker with two runtimes.
+    """One tracker with two runtimes.
 
     Attributes:
-        before, after: of all sequences.
+        before, after: mean success AUC of all sequences.
         by_sequence: name → before, after.
+        same_peak: share of the first one's searches in which the response of both has its peak in the same cell.
+        searches: how many those were, one for each crop.
     """
 
     before: float
     after: float
     by_sequence: dict[str, tuple[float, float]]
+    same_peak: float
+    searches: int
 
     @property
     def loss(self) -> float:
@@ -142,21 +172,25 @@ class Cost:
 def cost(
     weights: str | Path, root: Path, files: GraphFiles, runtime: str = "onnxruntime", names: Sequence[str] = HOLDOUT
 ) -> Cost:
-    """What int8 files cost on sequences that the network was not trained on, compared with torch in fp32.
+    """What exported files cost on sequences that the network was not trained on, compared with torch in fp32.
 
     Args:
         weights: the model.
         root: of the sequences.
-        files: the int8 files.
+        files: the exported files.
         runtime: that runs them, "onnxruntime" or "openvino".
         names: sequences below `root`.
     """
     videos, model = read_videos(root, names), Model(weights, "torch-fp32", "cpu")
-    whole: Runtime = OpenVinoRuntime(files, "int8") if runtime == "openvino" else OnnxRuntime(files)
-    judges = [judge_of(model, videos), judge_of(Substitute(model, whole), videos)]  # type: ignore[arg-type]
+    whole: Runtime = OpenVinoRuntime(files, files.precision) if runtime == "openvino" else OnnxRuntime(files)
+    compared = Compared(model.runtime, whole)
+    judges = [judge_of(Substitute(model, each), videos) for each in (compared, whole)]  # type: ignore[arg-type]
     found = {video.name: tuple(judge({}, video.name) for judge in judges) for video in videos}
     means = np.mean(list(found.values()), axis=0)
-    return Cost(float(means[0]), float(means[1]), {name: (pair[0], pair[1]) for name, pair in found.items()})
+    by_sequence = {name: (pair[0], pair[1]) for name, pair in found.items()}
+    return Cost(
+        float(means[0]), float(means[1]), by_sequence, compared.agreed / max(compared.searches, 1), compared.searches
+    )
 
 
 # ---------------------------------------------------------------- the command
@@ -169,7 +203,7 @@ class Made:
     Attributes:
         files: ONNX files, or engines.
         parity: how far from torch they are; `None` for engines.
-        cost: what eight bits cost, if that was asked for.
+        cost: what the files change on sequences, if that was asked for.
     """
 
     files: list[Path]

@@ -68,5 +68,33 @@ def test_a_recorder_changes_nothing(weights):
 
 
 def test_the_loss_is_the_difference_of_the_means():
-    cost = quantisation.Cost(0.5, 0.47, {"a": (0.4, 0.4), "b": (0.6, 0.54)})
+    cost = quantisation.Cost(0.5, 0.47, {"a": (0.4, 0.4), "b": (0.6, 0.54)}, 0.99, 100)
     assert cost.loss == pytest.approx(0.03)
+
+
+class Said:
+    """A runtime that gives the responses it was told to, one after another."""
+
+    name = "said"
+
+    def __init__(self, peaks: list[int]) -> None:
+        self.peaks = iter(peaks)
+
+    def template(self, crops: np.ndarray) -> np.ndarray:
+        return np.zeros((len(crops), 1, 1, 1), np.float32)
+
+    def search(self, crops: np.ndarray, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        response = np.zeros((len(crops), 1, 3, 3), np.float32)
+        for row in response:
+            row[0].flat[next(self.peaks)] = 1
+        return response, response
+
+
+def test_peaks_that_agree_are_counted_and_the_first_one_s_answers_are_given():
+    compared = quantisation.Compared(Said([0, 4, 8, 2]), Said([0, 4, 7, 2]))
+    crops = np.zeros((2, 8, 8, 3), np.uint8)
+    kernels = compared.template(crops)
+    compared.search(crops, kernels)
+    response, _ = compared.search(crops, kernels)
+    assert response[0, 0].argmax() == 8
+    assert (compared.agreed, compared.searches) == (3, 4)

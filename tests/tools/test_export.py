@@ -53,7 +53,7 @@ def test_int8_files_are_made_of_footage(command, weights, tmp_path: Path, capsys
     [
         (["compact", "--precision", "int8"], "needs --calibrate"),
         (["compact", "--precision", "fp16"], "is for --runtime tensorrt"),
-        (["compact", "--check", "."], "--check is for int8"),
+        (["compact", "--runtime", "tensorrt", "--check", "."], "--check is for files of onnxruntime"),
         (["compact", "--runtime", "magic"], "invalid choice"),
         (["compact", "--pairs", "0"], "must be a whole number, 1 or more"),
     ],

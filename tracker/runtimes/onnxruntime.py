@@ -43,6 +43,8 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors
         # threads that spin between frames take the cores from whoever decodes the video, or from another tracker
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # a processor without VNNI adds two products in 16 bits, which eight-bit weights overflow; others ignore this
+        options.add_session_config_entry("session.x64quantprecision", "1")
         providers = _providers(onnxruntime, device)
         self._template = _session(onnxruntime, files.template, options, providers)
         self._search = _session(onnxruntime, files.search, options, providers)
