@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -47,25 +48,37 @@ def mean_colour(image: NDArray[np.uint8]) -> tuple[float, ...]:
 def crop(
     image: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int, border: tuple[float, ...]
 ) -> NDArray[np.uint8]:
-    """Cut a square region and resample it bilinearly.
+    """Cut a square region and resample it bilinearly: (size, size, 3) uint8; see `crops`."""
+    return crops(image, centre, (side,), size, border)[0]
+
+
+def crops(
+    image: NDArray[np.uint8],
+    centre: tuple[float, float],
+    sides: Sequence[float] | NDArray[np.floating],
+    size: int,
+    border: tuple[float, ...],
+) -> NDArray[np.uint8]:
+    """Cut square regions around one place and resample them bilinearly.
 
     Args:
         image: (H, W, 3) uint8, contiguous.
         centre: (x, y) in continuous image pixels.
-        side: of the region in image pixels.
-        size: of the crop in pixels.
+        sides: of the S regions in image pixels.
+        size: of each crop in pixels.
         border: B, G, R in [0, 255] beyond the image's border.
 
     Returns:
-        (size, size, 3) uint8.
+        (S, size, size, 3) uint8.
     """
     height, width = image.shape[:2]
-    matrix = crop_matrix(centre, side, size)
-    rows, down = _taps(matrix[1, 1], matrix[1, 2], size, height)
-    columns, across = _taps(matrix[0, 0], matrix[0, 2], size, width)
-    cut = np.empty((size, size, 3), np.uint8)
-    _resample(image, rows, down, columns, across, np.array(border, np.float32), cut)
-    return cut
+    cuts, colour = np.empty((len(sides), size, size, 3), np.uint8), np.array(border, np.float32)
+    for side, cut in zip(sides, cuts, strict=True):
+        matrix = crop_matrix(centre, side, size)
+        rows, down = _taps(matrix[1, 1], matrix[1, 2], size, height)
+        columns, across = _taps(matrix[0, 0], matrix[0, 2], size, width)
+        _resample(image, rows, down, columns, across, colour, cut)
+    return cuts
 
 
 def _taps(step: float, first: float, size: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tracker.box import validate_box
 from tracker.budget import Budget, BudgetConfig
 from tracker.confidence import Confidence, ConfidenceConfig, probability
-from tracker.crop import centre_of, crop, exemplar_side, mean_colour
+from tracker.crop import centre_of, crop, crops, exemplar_side, mean_colour
 from tracker.decode import (
     PYRAMIDS,
     DecodeConfig,
@@ -258,9 +258,9 @@ class SiamTracker:
         with self._exclusive:
             since = time.perf_counter()
             image = to_bgr8(frame)
-            crops = self.search_crops(image)
+            regions = self.search_crops(image)
             assert self.target is not None
-            response, features = self.model.runtime.search(crops, self.target.kernel)
+            response, features = self.model.runtime.search(regions, self.target.kernel)
             return self.take(response, features, image, since, timestamp)
 
     def reset(self) -> None:
@@ -336,9 +336,7 @@ class SiamTracker:
         """(S or 1, 255, 255, 3) search regions around a place, see `search_crops`."""
         card = self.model.card
         side = exemplar_side(*size) * card.search_size / card.exemplar_size
-        return np.stack(
-            [crop(image, centre, side * factor, card.search_size, border) for factor in search_factors(self.config)]
-        )
+        return crops(image, centre, side * search_factors(self.config), card.search_size, border)
 
     def _crop_size(self, size: tuple[float, float]) -> tuple[float, float]:
         """(w, h) in image pixels → in pixels of the crops around it."""
@@ -417,9 +415,8 @@ class SiamTracker:
     ) -> NDArray[np.float32]:
         """(S or 1, K, k, k) kernel of what is at a place, see `Target.kernel`."""
         side, pixels = exemplar_side(*size), self.model.card.exemplar_size
-        factors = exemplar_factors(self.config)
-        exemplars = [crop(image, centre, side * factor, pixels, border) for factor in factors]
-        kernels = self.model.runtime.template(np.stack(exemplars))
+        exemplars = crops(image, centre, side * exemplar_factors(self.config), pixels, border)
+        kernels = self.model.runtime.template(exemplars)
         return equally_long(kernels) if len(kernels) > 1 else kernels
 
     def _tracked(self) -> Target:
