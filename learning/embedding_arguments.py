@@ -23,6 +23,7 @@ PER_CLASS = {"mnist": 12, "fashion-mnist": 12}  # all others: 4
 DRAWN = ("mnist", "fashion-mnist")  # embedded in 2 dimensions, to be looked at
 WIDE = 64  # dimensions of all others
 SOFT = "soft"
+HOLD_OUT = "what to test on, of folders images (default) or classes (lfw: default); omniglot: background alphabets"
 # what a training takes where nothing is said, and what it takes of one loss on one data set instead
 USUAL: dict[str, Any] = {
     "network": "embeddingnet",
@@ -63,7 +64,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, metavar="DIR", help="its folder")
     add("--download", action="store_true", help="fetch it into --data first: mnist, fashion-mnist, omniglot, orl, lfw")
     add("--min-images", type=positive, metavar="N", help="of folders: leave classes with fewer images out (lfw: 2)")
-    add("--hold-out", choices=["images", "classes"], help="of folders: what to test on (default: images; lfw: classes)")
+    add("--hold-out", choices=["images", "classes", "alphabets"], help=HOLD_OUT)
     add("--limit", type=positive, metavar="N", help="learn from N of the training images only, for a quick trial")
     add("--every", type=positive, default=15, metavar="N", help="of videos: every so many-th frame (default: 15)")
 

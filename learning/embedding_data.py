@@ -23,12 +23,14 @@ from torch import Tensor
 from benchmarks.datasets import BENCHMARKS, open_benchmark
 from benchmarks.datasets.crops import TargetCropDataset
 from benchmarks.datasets.tlp import identity
+from benchmarks.verification import KOCH_WAYS
 from learning.embedding_network import resize
 from learning.pictures import read_picture
 
 Indices = NDArray[np.int64]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_EVERY = 5  # of the images of a class, or of the classes, one in so many is for testing
+HELD_OUT_ALPHABETS = 6  # of Omniglot's background, if asked for
 TEST_SHARE = 0.3  # of a video, its end
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -112,6 +114,7 @@ class Reading:
         channels: 1 or 3; ``None``: the data set's own.
         min_images: classes with fewer images are left out; ``None``: they are an error (for LFW: 2).
         held_out: of a folder's classes, "images" or whole "classes" are for testing; ``None``: images (LFW: classes).
+            Of Omniglot "alphabets" leaves the evaluation alone, and tests on some of the background alphabets.
         every: of a video, take every so many-th frame.
     """
 
@@ -205,15 +208,33 @@ def _idx_file(root: Path, name: str) -> Path:
 
 
 def _read_omniglot(root: Path, reading: Reading) -> Parts:
+    inner = reading.held_out == "alphabets"
     parts = []
-    for name in ("images_background", "images_evaluation"):
+    for name in ("images_background",) if inner else ("images_background", "images_evaluation"):
         if (root / f"{name}.npz").is_file():
             parts.append(_packed_characters(root / f"{name}.npz", reading))
         elif (root / name).is_dir():
             parts.append(_drawn_characters(root / name, reading))
         else:
             raise ValueError(f"{root} has neither {name}/ nor {name}.npz; fetch it with --download")
-    return Parts(*parts)
+    return _split_alphabets(parts[0]) if inner else Parts(*parts)
+
+
+def _split_alphabets(characters: LabelledImages) -> Parts:
+    """Some alphabets, of those that have enough characters for Koch's protocol, are for testing.
+
+    Raises:
+        ValueError: too few alphabets.
+    """
+    assert characters.groups is not None
+    large = np.flatnonzero(np.bincount(characters.groups) >= KOCH_WAYS)
+    if len(large) <= HELD_OUT_ALPHABETS:
+        raise ValueError(
+            f"{HELD_OUT_ALPHABETS} alphabets of {KOCH_WAYS} characters or more are to be held out, "
+            f"but there are only {len(large)}"
+        )
+    held_out = np.isin(characters.groups, np.random.default_rng(0).choice(large, HELD_OUT_ALPHABETS, replace=False))
+    return Parts(*(characters.of_classes(np.flatnonzero(kept)) for kept in (~held_out, held_out)))
 
 
 def _packed_characters(path: Path, reading: Reading) -> LabelledImages:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from benchmarks import clusters
 from benchmarks.verification import (
+    KOCH_ALPHABETS,
+    KOCH_WAYS,
     auc,
     best_accuracy,
     draw_pairs,
@@ -82,9 +84,14 @@ def judge(network: EmbeddingNetwork, data: Parts) -> dict[str, float]:
 
 
 def one_shot(network: EmbeddingNetwork, test: LabelledImages, embedded: Tensor) -> dict[str, float]:
-    """Koch's 20-way one-shot accuracy (`benchmarks.verification.omniglot_episodes`); nothing for other data."""
+    """Koch's 20-way one-shot accuracy (`benchmarks.verification.omniglot_episodes`); nothing for other data.
+
+    Where there are fewer alphabets than the ten of a draw, of all.
+    """
     if test.makers is None or test.groups is None:
         return {}
+    enough = int((np.bincount(test.groups) >= KOCH_WAYS).sum()) >= KOCH_ALPHABETS
+    alphabets = KOCH_ALPHABETS if enough else None
 
     def compare(queries: Indices, support: Indices) -> NDArray[np.float64]:
         grid = np.meshgrid(queries, support, indexing="ij")
@@ -94,7 +101,7 @@ def one_shot(network: EmbeddingNetwork, test: LabelledImages, embedded: Tensor) 
     learned = network.card.loss == "bce"
     comparison = compare if learned else embedding_scores(embedded.numpy())
     draws = [
-        one_shot_accuracy(omniglot_episodes(test.classes, test.labels, test.makers, seed), comparison)
+        one_shot_accuracy(omniglot_episodes(test.classes, test.labels, test.makers, seed, alphabets), comparison)
         for seed in ONE_SHOT_SEEDS
     ]
     return {"20-way one-shot": float(np.mean(draws)), "20-way one-shot, first draw": draws[0]}

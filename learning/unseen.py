@@ -53,6 +53,7 @@ WAYS = 10
 EPISODES = 200
 FAR = 0.01
 PIXELS = "pixels"
+INNER = 100  # added to the seed, to cut a fold's own training classes otherwise than all were cut
 SHOWN = ("auc", "eer", "accuracy", "tar@0.01", "one_shot", "far_elsewhere", "tar_elsewhere")
 
 Floats = NDArray[np.floating]
@@ -135,6 +136,7 @@ def cross_validate(
     folder: Path,
     folds: int = 4,
     device: torch.device | str = "cpu",
+    inner: bool = False,
 ) -> tuple[list[dict[str, Any]], EmbeddingNetwork]:
     """Train and judge once for each fold.
 
@@ -145,6 +147,7 @@ def cross_validate(
         folder: for the checkpoints; what is there is not trained again.
         folds: parts of the classes.
         device: to compute on.
+        inner: leave a fold's own classes alone, and judge on a part of the others instead, to choose a recipe by.
 
     Returns:
         A row for each fold, with its measures, those of the pixels under "pixels", and what it took in seconds;
@@ -156,10 +159,14 @@ def cross_validate(
     rows, first = [], None
     parts = cut(len(faces.classes), folds, recipe.seed)
     for number, part in enumerate(parts):
-        rest = np.setdiff1d(np.arange(len(faces.classes)), part)
+        rest, name = np.setdiff1d(np.arange(len(faces.classes)), part), f"seed{recipe.seed}-fold{number}"
+        if inner:
+            part = rest[cut(len(rest), max(folds - 1, 2), INNER + recipe.seed + number)[0]]
+            rest, name = np.setdiff1d(rest, part), f"{name}-inner"
         data = Parts(faces.of_classes(rest), faces.of_classes(part))
         own = replace(card, classes=len(rest) * (4 if recipe.turned else 1) if recipe.loss == "softmax" else 0)
-        training = EmbeddingTraining(own, recipe, data, folder / f"seed{recipe.seed}-fold{number}", device)
+        balanced = replace(recipe, classes=min(recipe.classes, len(rest)))
+        training = EmbeddingTraining(own, balanced, data, folder / name, device)
         network = training.run()
         embedded = network.embed(data.test.images).numpy()
         row = {
@@ -221,6 +228,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--loss", choices=[loss for loss in LOSSES if loss != "bce"], default="triplet", help="(default: %(default)s)")
     add("--folds", type=positive, default=4, help="parts of the classes (default: %(default)s)")
+    add("--inner", action="store_true", help="judge on a part of each fold's training classes, to choose a recipe by")
     add("--repeats", type=positive, default=1, help="whole rounds, each cut by its own seed (default: %(default)s)")
     add("--run", dest="directory", type=Path, metavar="DIR", help="of checkpoints (default: runs/unseen-DATASET)")
     add("--output", type=Path, metavar="FILE", help="write the network of the first fold, .safetensors and its card")
@@ -263,7 +271,7 @@ def run_command(options: argparse.Namespace) -> str:
             recipe_of(options.loss, options, len(faces.classes) * (options.folds - 1) // options.folds),
             seed=options.seed + repeat,
         )
-        found, trained = cross_validate(faces, card, recipe, folder, options.folds, options.device)
+        found, trained = cross_validate(faces, card, recipe, folder, options.folds, options.device, options.inner)
         rows += found
         network = network or trained
     measured, minutes = summary(rows), sum(row["seconds"] for row in rows) / 60

@@ -113,6 +113,27 @@ def test_characters_are_read_from_drawings_and_packed_alike(tmp_path: Path) -> N
         read_dataset("omniglot", tmp_path)
 
 
+def test_alphabets_held_out_are_large_ones_of_the_background(tmp_path: Path) -> None:
+    """The evaluation's are not even read."""
+    sizes = {f"alphabet{k}": 20 + k for k in range(7)} | {"small": 19}
+    names = [f"{alphabet}/character{k:02d}" for alphabet, size in sizes.items() for k in range(size)]
+    np.savez(
+        tmp_path / "images_background.npz",
+        images_packed=np.zeros((2 * len(names), 8 * 8 // 8), np.uint8),
+        shape=np.array([2 * len(names), 8, 8]),
+        label=np.repeat(np.arange(len(names)), 2),
+        drawer=np.tile([1, 2], len(names)),
+        characters=np.array(names),
+    )
+    train, test = read_dataset("omniglot", tmp_path, Reading(size=8, held_out="alphabets"))
+    of = [{name.partition("/")[0] for name in part.classes} for part in (train, test)]
+    assert not of[0] & of[1]
+    assert of[0] | of[1] == set(sizes)
+    assert len(of[1]) == 6
+    assert "small" in of[0]
+    assert len(train) + len(test) == 2 * len(names)
+
+
 def _folders(root: Path, counts: dict[str, int]) -> None:
     for label, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)

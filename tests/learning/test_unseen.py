@@ -120,6 +120,21 @@ def test_each_fold_is_trained_without_what_it_is_judged_on(tmp_path: Path, monke
     assert [row["auc"] for row in again] == [row["auc"] for row in rows]
 
 
+def test_a_recipe_is_chosen_without_the_classes_that_judge_it(tmp_path: Path):
+    from learning.embedding import EmbeddingRecipe
+
+    faces = patterns(images=20)
+    card = EmbeddingCard("embeddingnet", size=16, dimensions=4, loss="triplet")
+    recipe = EmbeddingRecipe("triplet", classes=6, images=3, epochs=1, margin=None)
+    rows, _ = unseen.cross_validate(faces, card, recipe, tmp_path, folds=4, inner=True)
+    own = unseen.cut(len(faces.classes), 4, 0)
+    for row, part in zip(rows, own, strict=True):
+        looked_at = {faces.classes[number] for number in part}
+        assert len(row["unseen"]) == 2
+        assert not looked_at & set(row["unseen"])
+        assert row["trained on"] == len(faces.classes) - len(part) - 2
+
+
 def options(*arguments: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     unseen.add_arguments(parser)
