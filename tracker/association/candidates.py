@@ -72,11 +72,17 @@ def candidate_pairs(
         k = low
         while k < len(starts) and frame[starts[k]] - frame[i] <= longest:
             now, count = frame[starts[k]], 0
+            dt = points[starts[k], 0] - points[i, 0]
+            reach = np.exp(points[i, 4] + SIZES / 2) * (SLACK + SPEED * dt)  # at most, see `distance`
+            ahead = past[i, AT_X] + past[i, V_X] * dt
             while k < len(starts) and frame[starts[k]] == now:  # keep the nearest of this frame, by insertion
                 j = starts[k]
                 k += 1
                 if category[i] != category[j]:
                     continue
+                across = min(abs(points[j, 1] - points[i, 1]), abs(points[j, 1] - ahead))
+                if min(across, abs(future[j, AT_X] - future[j, V_X] * dt - points[i, 1])) > reach:
+                    continue  # most, at a fraction of the cost of a distance
                 d = distance(points[i], past[i], points[j], future[j])
                 if d > 1 or (count == most and d >= near[count - 1]):
                     continue
