@@ -15,6 +15,7 @@ from tracker.kinematics import Motion, begin, follow, measurement_noise, process
 
 TRACKING, UNCERTAIN, LOST = TrackState.TRACKING, TrackState.UNCERTAIN, TrackState.LOST
 PERIOD = 0.04
+NOISE_OF_PLACE = float(kinematics.NOISE[0])
 
 
 def box(x, y, w=40.0, h=30.0):
@@ -64,7 +65,7 @@ def test_without_process_noise_it_is_weighted_least_squares(monkeypatch):
     times = np.arange(40) * PERIOD
     xs, scores = 100 + 20 * times + rng.normal(0, 1.0, 40), rng.uniform(0.3, 1, 40)
     motion = begin(box(xs[0], 50), scores[0], 0.0)
-    prior = np.diag([0.0, *1 / motion.covariance[0, [1, 2], [1, 2]]])
+    prior = np.diag([0.0, *1 / motion.modelled[0, [1, 2], [1, 2]]])
     for t, x, score in zip(times[1:], xs[1:], scores[1:], strict=True):
         motion = follow(motion, TRACKING, box(x, 50), score, TRACKING, t)
 
@@ -75,7 +76,7 @@ def test_without_process_noise_it_is_weighted_least_squares(monkeypatch):
     at_start = np.linalg.solve(information, design.T @ (weights * xs))
     end = np.array([[1, times[-1], times[-1] ** 2 / 2], [0, 1, times[-1]], [0, 0, 1]])
     assert motion.mean[0] == pytest.approx(end @ at_start, rel=1e-6)
-    assert motion.covariance[0] == pytest.approx(end @ np.linalg.inv(information) @ end.T, rel=1e-6)
+    assert motion.modelled[0] == pytest.approx(end @ np.linalg.inv(information) @ end.T, rel=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0, 2])
@@ -90,7 +91,7 @@ def test_the_uncertainty_settles_where_the_riccati_equation_says(axis):
     predicted = linalg.solve_discrete_are(transition.T, seen.T, noise, [[variance]])
     gain = predicted @ seen.T / (seen @ predicted @ seen.T + variance)
     settled = predicted - gain @ seen @ predicted
-    assert motion.covariance[axis][:size, :size] == pytest.approx(settled, rel=1e-4)
+    assert motion.modelled[axis][:size, :size] == pytest.approx(settled, rel=1e-4)
 
 
 def test_process_noise_is_the_integral_of_its_definition():
@@ -116,7 +117,7 @@ def test_two_predictions_are_one(numbers, first, second):
     """
     mean = np.array(numbers).reshape(4, 3)
     mean[2:] = [[3, 0, 0], [4, 0, 0]]
-    motion = Motion(0.0, mean, begin(box(0, 0), 1.0, 0.0).covariance)
+    motion = Motion(0.0, mean, begin(box(0, 0), 1.0, 0.0).modelled)
     once, twice = motion.at(first + second), motion.at(first).at(first + second)
     assert twice.mean == pytest.approx(once.mean, rel=1e-9, abs=1e-9)
     assert twice.covariance == pytest.approx(once.covariance, rel=1e-9, abs=1e-12)
@@ -132,8 +133,8 @@ def test_uncertainty_grows_with_the_distance_in_time_and_with_doubt():
         assert np.linalg.eigvalsh(motion.covariance).min() >= -1e-9
 
 
-def test_stated_uncertainty_is_true():
-    """Normalised squares of the innovations average 4 where the target moves and is measured as modelled."""
+def test_modelled_uncertainty_is_true_of_a_target_that_moves_as_modelled():
+    """Normalised squares of the innovations of two axes average 2."""
     rng = np.random.default_rng(1)
     side = 40.0
     truth = np.zeros((4, 3))
@@ -150,10 +151,40 @@ def test_stated_uncertainty_is_true():
         seen = box(*measured[:2], *np.exp(measured[2:]))
         if motion is not None:
             predicted = motion.at(index * PERIOD)
-            variance = predicted.covariance[:2, 0, 0] + measurement_noise(side, 0.9)[:2]
+            variance = predicted.modelled[:2, 0, 0] + measurement_noise(side, 0.9)[:2]
             squares.append(((measured[:2] - predicted.mean[:2, 0]) ** 2 / variance).sum())
         motion = follow(motion, TRACKING, seen, 0.9, TRACKING, index * PERIOD)
     assert np.mean(squares[100:]) == pytest.approx(2.0, rel=0.1)
+    assert 0.2 < motion.excess < 3
+
+
+@pytest.mark.parametrize("wildness", [0.3, 1.0, 5.0])
+def test_stated_uncertainty_follows_the_target(wildness):
+    """Errors of `wildness` times the size expected are stated as such, with `HEDGE` in hand, and estimates stay."""
+    rng = np.random.default_rng(2)
+    errors = rng.normal(0, 1, (400, 2)) * 40 * NOISE_OF_PLACE * wildness
+    side = 40.0
+    motion, excesses = begin(box(100, 100, side, side), 1.0, 0.0), []
+    for index, (across, down) in enumerate(errors, 1):
+        motion = follow(motion, TRACKING, box(100 + across, 100 + down, side, side), 1.0, TRACKING, index * PERIOD)
+        excesses.append(motion.excess)
+    ratio = motion.covariance[:2] / motion.modelled[:2]
+    assert ratio == pytest.approx(np.full((2, 3, 3), kinematics.HEDGE * motion.excess))
+    assert np.array_equal(motion.covariance[2:], motion.modelled[2:])
+    # prediction errors are less than the modelled ones, which expect the target to move as well
+    assert np.mean(excesses[100:]) == pytest.approx(max(0.75 * wildness**2, kinematics.LEAST), rel=0.35)
+
+
+def test_jumps_make_it_uncertain_and_a_new_beginning_remembers_that():
+    motion = track(lambda t: box(100, 50), 60)
+    before = motion.excess
+    for index in range(61, 71):
+        motion = follow(motion, TRACKING, box(100 + 200 * (index % 2), 50), 0.9, TRACKING, index * PERIOD)
+        assert motion.velocity == (0, 0)
+    assert before == kinematics.LEAST
+    assert motion.excess == pytest.approx(kinematics.GATE * (1 - (1 - kinematics.MEMORY) ** 10), rel=0.02)
+    found = follow(motion.at(3.0), LOST, box(0, 0), 0.9, TRACKING, 3.1)
+    assert found.excess == motion.excess
 
 
 def test_a_lost_target_is_only_predicted_and_begins_anew_when_found():
