@@ -1,6 +1,7 @@
 """Clips in which the target is away for seconds and comes back elsewhere, composed from real footage.
 
     python -m benchmarks.absence --data ../shared/data/video --tracker compact plain=compact,redetect_every=0
+    python -m benchmarks.absence --data ../shared/data/video --tracker compact --minutes 10 --sequences TLD/car VOT/book
 
 A clip is one sequence seen through a still window: it plays, its target is away for 3 to 10 seconds, and it plays on
 through another window, mirrored or not, chosen so that the target comes back as far as possible from where it left. All
@@ -11,6 +12,9 @@ pixels are the video's own. While the target is away, the clip shows one of thre
 - foreign: another sequence, as after a cut.
 
 Ground truth is exact: the sequence's own boxes seen through the windows, NaN while the target is away.
+
+With ``--minutes`` each sequence becomes one long video with ``--absences``, each of a kind drawn by lot. Between them a
+part of the sequence plays forwards and backwards, each time another part through another window.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import sys
 from collections.abc import Iterator
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import cv2
@@ -36,7 +40,7 @@ from benchmarks.one_pass import one_pass
 from benchmarks.results import Run
 from benchmarks.sequence import Sequence
 from benchmarks.trackers import TrackerSpec, check_names
-from tracker.arguments import setting
+from tracker.arguments import positive, setting
 from tracker.box import overlap
 from tracker.result import TrackState
 
@@ -48,6 +52,8 @@ KINDS = ("elsewhere", "erased", "foreign")
 AWAY = (75, 250)  # frames: 3 to 10 s at 25 a second
 SHOWN = (25, 75)  # frames before and after the absence
 SOON = 25  # frames: one second
+FPS = 25  # at which all of it plays
+LONG_PART = 150  # frames of the sequence at most that play to and fro in a long video
 SHARE = 0.7  # of the frame's width and height in the window, where the target stays in so small a one
 MARGIN = 0.2  # shares of the target's box that must be out of sight with it
 
@@ -99,7 +105,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Shot:
-    """So many frames of a sequence, from its beginning again where they are more than it has.
+    """So many frames of a sequence; where they are more than it has, from its beginning again, or to and fro.
 
     Attributes:
         frames: of the sequence.
@@ -107,6 +113,7 @@ class Shot:
         size: (width, height) that it is shown at.
         count: number of frames.
         hidden: rows of ``(x, y, w, h)``, one a frame, of what is painted over; none: nothing is.
+        swing: it plays backwards and forwards again from its end on.
     """
 
     frames: Frames
@@ -114,11 +121,15 @@ class Shot:
     size: tuple[int, int]
     count: int
     hidden: tuple[tuple[float, ...], ...] = ()
+    swing: bool = False
 
     def __iter__(self) -> Iterator[Image]:
         return islice(self._forever(), self.count)
 
     def _forever(self) -> Iterator[Image]:
+        if self.swing:
+            seen = [self.window.see(frame, self.size) for frame in self.frames]
+            yield from (seen[index] for index in _to_and_fro(len(seen)))
         while True:
             painted = None
             for index, frame in enumerate(self.frames):
@@ -127,6 +138,11 @@ class Shot:
                 painted = covered if covered is not None else painted  # no room beside it: the picture stands still
                 if painted is not None:
                     yield self.window.see(painted, self.size)
+
+
+def _to_and_fro(count: int) -> Iterator[int]:
+    """0, 1, …, count − 1, count − 2, …, 1, 0, 1, … for ever."""
+    return cycle([*range(count), *range(count - 2, 0, -1)])
 
 
 @dataclass(frozen=True)
@@ -169,18 +185,12 @@ def compose(sequence: Sequence, foreign: Sequence, kind: str, seed: int = 0) -> 
     if kind not in KINDS:
         raise ValueError(f"no kind of absence {kind!r}; there are {', '.join(KINDS)}")
     rng = np.random.default_rng([seed, KINDS.index(kind)])
-    height, width = sequence.frames.at(0).shape[:2]
     start, half = _shown(sequence, rng)
     boxes = sequence.boxes
     before, after = boxes[start : start + half], boxes[start + half : start + 2 * half]
-    first, second = _windows((width, height), before, after, rng)
+    first, second = _windows(_size(sequence), before, after, rng)
     size, count = (first.width, first.height), int(rng.integers(AWAY[0], AWAY[1] + 1))
-    away = _elsewhere(sequence, (width, height), size, count) if kind == "elsewhere" else None
-    if kind == "foreign":
-        there = foreign.frames.at(0).shape
-        away = Shot(foreign.frames, _fitting((there[1], there[0]), size), size, count)
-    if away is None:
-        away = Shot(sequence.frames, first, size, count, tuple(tuple(row) for row in boxes.tolist()))
+    away = _away(sequence, foreign, kind, first, count)
     shots = (
         Shot(sequence.frames.part(start, start + half), first, size, half),
         away,
@@ -190,7 +200,71 @@ def compose(sequence: Sequence, foreign: Sequence, kind: str, seed: int = 0) -> 
     return Sequence(f"{sequence.name}-{kind}-{seed}", truth, Shots(shots), fps=sequence.fps)
 
 
-def _shown(sequence: Sequence, rng: np.random.Generator) -> tuple[int, int]:
+def compose_long(
+    sequence: Sequence,
+    foreign: Sequence,
+    minutes: float,
+    absences: int,
+    kinds: ListOf[str] = KINDS,
+    seed: int = 0,
+) -> Sequence:
+    """A long video of one sequence with many absences; the target comes back as far as can be from where it left.
+
+    Args:
+        sequence, foreign, seed: as for `compose`.
+        minutes: how long, at `FPS`.
+        absences: how often the target is away.
+        kinds: of absences, of `KINDS`.
+
+    Returns:
+        A sequence with the name ``<sequence>-long-<seed>``.
+
+    Raises:
+        ValueError: so many absences leave no second for the target in between, or as in `compose`.
+    """
+    rng = np.random.default_rng([seed, len(KINDS)])
+    lengths = rng.integers(AWAY[0], AWAY[1] + 1, absences)
+    frames = round(minutes * 60 * FPS)
+    edges = np.linspace(0, frames - lengths.sum(), absences + 2).round().astype(int)
+    if np.diff(edges).min() < SHOWN[0]:
+        raise ValueError(f"{absences} absences of {AWAY[0]} to {AWAY[1]} frames do not fit into {minutes:g} minutes")
+    parts = [_shown(sequence, rng, LONG_PART // 2) for _ in range(absences + 1)]
+    boxes = [sequence.boxes[start : start + 2 * half] for start, half in parts]
+    choices = _all_windows(_size(sequence), boxes)
+    shots: list[Shot] = []
+    truth: list[Floats] = []
+    for (start, half), own, windows, count in zip(parts, boxes, choices, np.diff(edges), strict=True):
+        if shots:
+            kind, away = kinds[int(rng.integers(len(kinds)))], int(lengths[len(shots) // 2])
+            shots.append(_away(sequence, foreign, kind, shots[-1].window, away))
+            left = _centre(truth[-1][-1:])
+            truth.append(np.full((away, 4), np.nan))
+            distances = np.array([np.hypot(*(_centre(window.boxes(own[:1])) - left)) for window in windows])
+            windows = [windows[index] for index in np.flatnonzero(distances >= 0.9 * distances.max())]
+        window = windows[int(rng.integers(len(windows)))]
+        size = (window.width, window.height)
+        shots.append(Shot(sequence.frames.part(start, start + 2 * half), window, size, int(count), swing=True))
+        truth.append(window.boxes(own)[list(islice(_to_and_fro(len(own)), int(count)))])
+    return Sequence(f"{sequence.name}-long-{seed}", np.vstack(truth), Shots(tuple(shots)), fps=sequence.fps)
+
+
+def _away(sequence: Sequence, foreign: Sequence, kind: str, window: Window, count: int) -> Shot:
+    """What is shown for `count` frames while the target is away, at the size of `window`, where it left."""
+    size = (window.width, window.height)
+    if kind == "foreign":
+        return Shot(foreign.frames, _fitting(_size(foreign), size), size, count)
+    elsewhere = _elsewhere(sequence, _size(sequence), size, count) if kind == "elsewhere" else None
+    hidden = tuple(tuple(row) for row in sequence.boxes.tolist())
+    return elsewhere or Shot(sequence.frames, window, size, count, hidden)
+
+
+def _size(sequence: Sequence) -> tuple[int, int]:
+    """(width, height) of its frames."""
+    height, width = sequence.frames.at(0).shape[:2]
+    return width, height
+
+
+def _shown(sequence: Sequence, rng: np.random.Generator, most: int = SHOWN[1]) -> tuple[int, int]:
     """First frame and half the length of the part that is shown, all of which shows the target."""
     visible = np.isfinite(sequence.boxes).all(1)
     edges = np.flatnonzero(np.diff(visible.astype(int), prepend=0, append=0))
@@ -198,7 +272,7 @@ def _shown(sequence: Sequence, rng: np.random.Generator) -> tuple[int, int]:
     if not runs:
         raise ValueError(f"{sequence.name}: its target is nowhere in sight for {2 * SHOWN[0]} frames together")
     begin, end = runs[int(rng.choice(len(runs), p=np.array([b - a for a, b in runs]) / sum(b - a for a, b in runs)))]
-    half = min((end - begin) // 2, SHOWN[1])
+    half = min((end - begin) // 2, most)
     return begin + int(rng.integers(end - begin - 2 * half + 1)), half
 
 
@@ -207,21 +281,23 @@ def _windows(size: tuple[int, int], before: Floats, after: Floats, rng: np.rando
 
     They are as small as the target's path allows, at least `SHARE` of the frame.
     """
-    width, height = size
-    for share in np.arange(SHARE, 1.0, 0.1):
-        every = _grid(size, (int(width * share), int(height * share)))
-        firsts = [window for window in every if window.contains(before)]
-        seconds = [window for window in every if window.contains(after)]
-        if firsts and seconds:
-            break
-    else:
-        firsts, seconds = _grid(size, size), _grid(size, size)
+    firsts, seconds = _all_windows(size, [before, after])
     leaves = np.array([_centre(window.boxes(before[-1:])) for window in firsts])
     returns = np.array([_centre(window.boxes(after[:1])) for window in seconds])
     distance = np.hypot(*np.moveaxis(leaves[:, None] - returns[None], -1, 0))
     far = np.argwhere(distance >= 0.9 * distance.max())
     one, two = far[int(rng.integers(len(far)))]
     return firsts[one], seconds[two]
+
+
+def _all_windows(size: tuple[int, int], parts: ListOf[Floats]) -> list[list[Window]]:
+    """For each part's boxes the windows that hold them, all of one size: as small as can be, at least `SHARE`."""
+    for share in np.arange(SHARE, 1.0, 0.1):
+        every = _grid(size, (int(size[0] * share), int(size[1] * share)))
+        found = [[window for window in every if window.contains(boxes)] for boxes in parts]
+        if all(found):
+            return found
+    return [_grid(size, size) for _ in parts]
 
 
 def _grid(size: tuple[int, int], window: tuple[int, int], steps: int = 9) -> list[Window]:
@@ -293,11 +369,20 @@ def clips(sequences: ListOf[Sequence], kinds: ListOf[str] = KINDS, seed: int = 0
     Raises:
         ValueError: see `compose`; or foreign footage is asked for, and there is one sequence only.
     """
+    for sequence, foreign in _with_foreign(sequences, kinds):
+        for kind in kinds:
+            yield compose(sequence, foreign, kind, seed)
+
+
+def _with_foreign(sequences: ListOf[Sequence], kinds: ListOf[str]) -> list[tuple[Sequence, Sequence]]:
+    """Each sequence with the next one.
+
+    Raises:
+        ValueError: foreign footage is asked for, and there is one sequence only.
+    """
     if "foreign" in kinds and len(sequences) < 2:
         raise ValueError("foreign footage needs two sequences or more")
-    for number, sequence in enumerate(sequences):
-        for kind in kinds:
-            yield compose(sequence, sequences[(number + 1) % len(sequences)], kind, seed)
+    return list(zip(sequences, [*sequences[1:], *sequences[:1]], strict=True))
 
 
 # ---------------------------------------------------------------- measuring
@@ -313,20 +398,24 @@ class Tally:
         lost_soon: whether it was LOST within `SOON` frames of the absence; of clips where it was on the target when
             that left.
         found_soon: whether it was on the target within `SOON` frames of the return: overlap above one half.
+        followed_soon: whether it was so and knew it, that is was not LOST.
         right_lost: whether it was LOST, of frames with an overlap above one half.
         astray: the number of times that it was TRACKING for more than `SOON` frames together without touching the
             target, from its departure on.
+        frames: in all.
     """
 
     auc: list[float] = field(default_factory=list)
     auc_after: list[float] = field(default_factory=list)
     lost_soon: list[bool] = field(default_factory=list)
     found_soon: list[bool] = field(default_factory=list)
+    followed_soon: list[bool] = field(default_factory=list)
     right_lost: list[bool] = field(default_factory=list)
     astray: list[int] = field(default_factory=list)
+    frames: int = 0
 
     def add(self, truth: Floats, run: Run) -> None:
-        """Take in what a tracker did on a clip whose target is away once.
+        """Take in what a tracker did on a clip whose target is away, once or more often.
 
         Args:
             truth: (N, 4), NaN where the target is away.
@@ -336,15 +425,19 @@ class Tally:
         shared = np.where(present, overlap(run.boxes, np.nan_to_num(truth)), 0.0)
         states = np.array(run.states)
         lost, tracking = states == TrackState.LOST.value, states == TrackState.TRACKING.value
-        gone = int(np.flatnonzero(~present)[0])
-        back = gone + int(np.flatnonzero(present[gone:])[0])
+        changes = np.diff(present.astype(int))
+        departures, returns = np.flatnonzero(changes < 0) + 1, np.flatnonzero(changes > 0) + 1
+        self.frames += len(truth)
         self.auc.append(success_auc(shared[present][1:]))
-        self.auc_after.append(success_auc(shared[back:][present[back:]]))
-        if shared[gone - 1] > 0.5:
-            self.lost_soon.append(bool(lost[gone : gone + SOON].any()))
-        self.found_soon.append(bool((shared[back : back + SOON] > 0.5).any()))
+        self.auc_after.append(success_auc(shared[returns[0] :][present[returns[0] :]]))
+        for gone, back in zip(departures, returns, strict=True):
+            if shared[gone - 1] > 0.5:
+                self.lost_soon.append(bool(lost[gone : gone + SOON].any()))
+            on_it = shared[back : back + SOON] > 0.5
+            self.found_soon.append(bool(on_it.any()))
+            self.followed_soon.append(bool((on_it & ~lost[back : back + SOON]).any()))
         self.right_lost += lost[shared > 0.5].tolist()
-        wrong = np.diff((tracking & (shared == 0))[gone:].astype(int), prepend=0, append=0)
+        wrong = np.diff((tracking & (shared == 0))[departures[0] :].astype(int), prepend=0, append=0)
         lengths = np.flatnonzero(wrong < 0) - np.flatnonzero(wrong > 0)
         self.astray.append(int((lengths > SOON).sum()))
 
@@ -359,16 +452,27 @@ class Tally:
             "astray": _mean(self.astray),
         }
 
+    def long_term(self) -> dict[str, float]:
+        """What a robot's user asks of long videos: how many returns were noticed within a second, and how often an hour
+        something else was followed for more than a second.
+        """
+        return {
+            "auc": _mean(self.auc),
+            "right, but lost": _mean(self.right_lost),
+            "followed again in 1 s": _mean(self.followed_soon),
+            "wrong, times/h": round(sum(self.astray) / (self.frames / FPS / 3600), 2),
+        }
+
 
 def _mean(values: ListOf[float]) -> float:
     return round(float(np.mean(values)), 4) if values else float("nan")
 
 
-def measure(specs: ListOf[TrackerSpec], sequences: ListOf[Sequence]) -> dict[str, dict[str, float]]:
+def measure(specs: ListOf[TrackerSpec], sequences: ListOf[Sequence], long: bool = False) -> dict[str, dict[str, float]]:
     """Run trackers on clips.
 
     Returns:
-        tracker → the `Tally.summary`, and its frames a second.
+        tracker → the `Tally.summary`, or `Tally.long_term` if `long`, and its frames a second.
 
     Raises:
         ValueError, ImportError, OSError, RuntimeError: a tracker cannot be had.
@@ -387,7 +491,10 @@ def measure(specs: ListOf[TrackerSpec], sequences: ListOf[Sequence]) -> dict[str
             tallies[name].add(clip.boxes, run)
             seconds[name] += run.seconds[1:].tolist()
     return {
-        name: {**tally.summary(), "frames/s": round(len(seconds[name]) / sum(seconds[name]), 1)}
+        name: {
+            **(tally.long_term() if long else tally.summary()),
+            "frames/s": round(len(seconds[name]) / sum(seconds[name]), 1),
+        }
         for name, tally in tallies.items()
     }
 
@@ -406,6 +513,8 @@ def main(argv: ListOf[str] | None = None) -> int:
     add("--tracker", nargs="+", action="extend", required=True, metavar="[NAME=]TRACKER", help="as for `evaluate.py`")
     add("--kinds", nargs="+", default=KINDS, choices=KINDS, help="of absences (default: all)")
     add("--seeds", nargs="+", type=int, default=[0], metavar="N", help="a clip of each kind a seed (default: 0)")
+    add("--minutes", type=float, metavar="N", help="one video of so many minutes a sequence and seed instead of clips")
+    add("--absences", type=positive, default=20, metavar="N", help="of each such video (default: %(default)s)")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads of each tracker (default: 1)")
     add("--device", default="cpu", help="where our networks run (default: cpu)")
     add("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help="override our configuration")
@@ -418,13 +527,21 @@ def main(argv: ListOf[str] | None = None) -> int:
             for text in options.tracker
         ]
         footage = [read_sequence(options.data / name) for name in options.sequences]
-        every = [clip for seed in options.seeds for clip in clips(footage, options.kinds, seed)]
-        rows = measure(specs, every)
+        every = [clip for seed in options.seeds for clip in _composed(footage, options, seed)]
+        rows = measure(specs, every, long=options.minutes is not None)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         print(f"absence: error: {error}", file=sys.stderr)
         return 2
     print(json.dumps(rows) if options.json else table(rows, every))
     return 0
+
+
+def _composed(footage: ListOf[Sequence], options: argparse.Namespace, seed: int) -> Iterator[Sequence]:
+    if options.minutes is None:
+        yield from clips(footage, options.kinds, seed)
+        return
+    for sequence, foreign in _with_foreign(footage, options.kinds):
+        yield compose_long(sequence, foreign, options.minutes, options.absences, options.kinds, seed)
 
 
 def table(rows: dict[str, dict[str, float]], every: ListOf[Sequence]) -> str:

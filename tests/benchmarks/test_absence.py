@@ -125,6 +125,36 @@ def test_a_target_all_over_the_scene_is_erased_where_it_cannot_be_out_of_sight()
     assert absence._elsewhere(large, SIZE, SIZE, 80) is None
 
 
+def test_a_long_video_has_its_absences_its_length_and_its_truth() -> None:
+    sequence, foreign = made(), made("b", value=OTHER)
+    video = absence.compose_long(sequence, foreign, minutes=1, absences=4, seed=1)
+    frames = list(video.frames)
+    assert len(frames) == len(video) == 60 * 25
+    for frame, box in zip(frames, video.boxes, strict=True):
+        assert seen(frame) == (None if np.isnan(box).any() else tuple(box))
+    visible = np.isfinite(video.boxes[:, 0])
+    edges = np.flatnonzero(np.diff(visible.astype(int))) + 1
+    assert len(edges) == 8
+    assert visible[0]
+    assert visible[-1]
+    away = edges[1::2] - edges[::2]
+    assert ((away >= 75) & (away <= 250)).all()
+    moves = np.abs(np.diff(video.boxes[:, :2], axis=0)).max(axis=1)
+    assert np.nanmax(moves[visible[1:] & visible[:-1]]) <= 4  # it plays to and fro: no jump but over an absence
+    there = np.abs(video.boxes[edges[1::2], :2] - video.boxes[edges[::2] - 1, :2]).max(axis=1)
+    assert there.min() > 0.3 * frames[0].shape[1]
+    again = absence.compose_long(sequence, foreign, minutes=1, absences=4, seed=1)
+    assert np.array_equal(again.boxes, video.boxes, equal_nan=True)
+
+
+def test_a_long_video_without_foreign_footage_shows_none() -> None:
+    sequence, foreign = made(), made("b", value=OTHER)
+    video = absence.compose_long(sequence, foreign, minutes=0.5, absences=2, kinds=("erased",))
+    assert all(seen(frame, OTHER) is None for frame in video.frames)
+    with pytest.raises(ValueError, match=r"9 absences of 75 to 250 frames do not fit into 0\.5 minutes"):
+        absence.compose_long(sequence, foreign, minutes=0.5, absences=9)
+
+
 def test_what_cannot_be_composed_is_refused() -> None:
     with pytest.raises(ValueError, match="no kind of absence 'magic'; there are elsewhere"):
         compose(made(), made(), "magic")
@@ -202,6 +232,22 @@ def test_each_mistake_is_counted_once() -> None:
     assert found["astray"] == 2  # 60 … 89, and 91 … 129
 
 
+def test_every_return_of_a_long_video_counts_and_mistakes_are_counted_by_the_hour() -> None:
+    truth = np.vstack([_truth()] * 3)
+    boxes = np.tile([10.0, 10.0, 20.0, 20.0], (len(truth), 1))
+    boxes[200:280] = (100.0, 100.0, 20.0, 20.0)  # on something else after the second departure
+    states = ["tracking"] * 41 + ["lost"] * 159 + ["tracking"] * 220
+    tally = Tally()
+    tally.add(truth, _run(boxes, states))
+    assert tally.lost_soon == [True, True, False]
+    assert tally.found_soon == [True, False, True]
+    assert tally.followed_soon == [False, False, True]  # first time on the target, but LOST
+    # from 200 to 280 and during the third absence, 320 to 380
+    found = tally.long_term()
+    assert found["followed again in 1 s"] == pytest.approx(1 / 3, abs=1e-4)
+    assert found["wrong, times/h"] == pytest.approx(2 / (420 / 25 / 3600), abs=0.01)
+
+
 def test_who_was_not_on_the_target_cannot_notice_that_it_leaves() -> None:
     truth = _truth()
     tally = Tally()
@@ -250,6 +296,16 @@ def test_the_command_line_compares_trackers(data: Path, capsys: pytest.CaptureFi
     assert lines[0].startswith("2 clips, ")
     assert [line.count("|") for line in lines[2:]] == [9] * 4
     assert [a.split("|")[1].strip() for a, _ in pairwise([*lines[4:], ""])] == ["still", "b"]
+
+
+def test_the_command_line_makes_long_videos(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--data", str(data), "--sequences", "first", "second", "--tracker", "still"]
+    assert absence.main([*command, "--minutes", "0.5", "--absences", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 clips, 1,500 frames"
+    assert "followed again in 1 s | wrong, times/h | frames/s" in lines[2]
+    assert absence.main([*command, "--minutes", "0.1"]) == 2
+    assert "do not fit into 0.1 minutes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
