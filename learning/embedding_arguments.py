@@ -77,7 +77,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=positive, metavar="PIXELS", help="side of the images (default: the data set's)")
     add("--grey", action="store_true", help="of colour images: read them grey")
     add("--normalise", action=argparse.BooleanOptionalAction, help="scale embeddings to length 1")
-    add("--views", choices=VIEWS, help="of an image to embed: as it is, mirrored, turned by 90°, …, or all eight")
+    add("--views", choices=VIEWS, help="of an image, joined: as it is (default), mirrored, turned by 90°, …, all eight")
     add("--mining", choices=MINING, help="which pairs or triplets to learn from (default: semi-hard; bce: random)")
     add("--warm-up", type=natural, default=0, metavar="N", help="epochs that mine semi-hard ones first (default: 0)")
     add("--margin", type=margin, metavar="M", help="a number, or 'soft' for the triplet loss (its default; others: 1)")

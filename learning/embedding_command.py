@@ -5,6 +5,8 @@ examples:
       in 2 dimensions, by the semi-hard triplets of each batch
   python tools/embed.py train softmax mnist --data digits --download --output runs/digits.safetensors \\
       --animation runs/digits.gif --pictures runs/digits
+  python tools/embed.py train nca omniglot --data ../shared/data/omniglot --output runs/characters.safetensors
+      by the recipe that was found best for characters, which needs no more options
   python tools/embed.py train bce omniglot --data ../shared/data/omniglot --network koch --size 105 --dimensions 4096 \\
       --output runs/koch.safetensors
   python tools/embed.py train contrastive folder --data flowers --network compact --size 127 --output f.safetensors
