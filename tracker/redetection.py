@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -45,6 +46,19 @@ class RedetectionConfig:
     """
 
     redetect_every: int = 1
+
+
+class SearchConfig(Protocol):
+    """What the search needs to know of a tracker's configuration: `redetect_every`, and of `ConfidenceConfig` the score
+    that a place needs in an ordinary look (`passing`) and the looks in a row that it has to pass (`looks`).
+    """
+
+    @property
+    def redetect_every(self) -> int: ...
+    @property
+    def passing(self) -> float: ...
+    @property
+    def looks(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,7 @@ class Redetection:
     """The search for one target over the whole frame, from when it is lost until it is found.
 
     Attributes:
-        every: frames between two looks.
-        passing: score that a place needs in an ordinary look.
-        enough: ordinary looks in a row that it has to pass.
+        config: the tracker's.
         kernel: (1, K, k, k) of the first exemplar, cut `zoom` times as wide.
         zoom: how much wider than in tracking the regions of coarse looks are.
         frames: since it was lost.
@@ -94,9 +106,7 @@ class Redetection:
         passed: how often it passed in a row.
     """
 
-    every: int
-    passing: float
-    enough: int
+    config: SearchConfig
     kernel: Array
     zoom: float
     frames: int = 0
@@ -130,13 +140,13 @@ class Redetection:
             The sighting of what is believed to be the target, if there is one.
         """
         self.frames += 1
-        if self.frames % self.every:
+        if self.frames % self.config.redetect_every:
             return None
         work, found = WORK, None
         if self.followed is not None:
             found = self._judge(sight(self.followed.centre, self.followed.size))
             work -= 1
-        elif self.frames // self.every % 2 and (place := self._best(size)) is not None:
+        elif self.frames // self.config.redetect_every % 2 and (place := self._best(size)) is not None:
             found = self._judge(sight(place.centre, size))
             if self.followed is None:
                 self.failed.append(Place(place.logit, self.frames, place.centre))
@@ -160,9 +170,9 @@ class Redetection:
 
     def _judge(self, sighting: Sighting) -> Sighting | None:
         """Follow what passes, and return it when it has passed often enough."""
-        passes = sighting.score >= self.passing
+        passes = sighting.score >= self.config.passing
         self.followed, self.passed = (sighting, self.passed + 1) if passes else (None, 0)
-        return sighting if self.passed >= self.enough else None
+        return sighting if self.passed >= self.config.looks else None
 
 
 def zoom_for(image: tuple[int, int], size: Size, reach: float) -> float:

@@ -380,8 +380,7 @@ class SiamTracker:
         reach = (card.search_size - card.exemplar_size) / card.exemplar_size
         zoom = zoom_for((image.shape[1], image.shape[0]), target.size, reach)
         exemplar = crop(image, target.centre, exemplar_side(*target.size) * zoom, card.exemplar_size, target.border)
-        config, kernel = self.config, self.model.runtime.template(exemplar[None])
-        return Redetection(config.redetect_every, config.passing, config.looks, kernel, zoom)
+        return Redetection(self.config, self.model.runtime.template(exemplar[None]), zoom)
 
     def _redetect(self, target: Target, redetection: Redetection, image: Image, cells: int) -> Sighting | None:
         """Look for a lost target over the whole frame; `cells` is the side of a response."""

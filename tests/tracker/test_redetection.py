@@ -115,7 +115,7 @@ class World:
     def __init__(self, regions: int = 20) -> None:
         self.regions, self.things = regions, {}  # x → (logit, score)
         self.scanned, self.sighted = [], []
-        self.redetection = Redetection(1, 0.6, LOOKS, np.zeros((1, 1, 1, 1), np.float32), 2.0)
+        self.redetection = Redetection(TrackerConfig(passing=0.6, looks=LOOKS), np.zeros((1, 1, 1, 1), np.float32), 2.0)
 
     def scan(self, centre):
         self.scanned.append(centre[0])
@@ -197,7 +197,7 @@ def test_a_search_begins_anew():
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_looks_are_as_frequent_as_asked_for(every):
     world = World()
-    world.redetection.every = every
+    world.redetection.config = TrackerConfig(passing=0.6, looks=LOOKS, redetect_every=every)
     for _ in range(20):
         world.look()
     assert len(world.scanned) + len(world.sighted) == WORK * (20 // every)
