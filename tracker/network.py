@@ -297,11 +297,19 @@ def save_network(network: SiameseNetwork, path: str | Path, half: bool = False, 
 
 
 def available() -> dict[str, ModelCard]:
-    """The models that ship with the package: name → card."""
+    """The trackers that ship with the package: name → card."""
     files = (Path(str(entry)) for entry in resources.files("weights").iterdir())
-    return {
-        path.stem: ModelCard.read(path.with_suffix(".json")) for path in sorted(files) if path.suffix == ".safetensors"
-    }
+    cards = {path.stem: path.with_suffix(".json") for path in sorted(files) if path.suffix == ".safetensors"}
+    return {name: ModelCard.read(card) for name, card in cards.items() if _may_be_a_tracker(card)}
+
+
+def _may_be_a_tracker(card: Path) -> bool:
+    """Whether a card names a head of ours; also where it cannot be read, so that reading it says what is wrong."""
+    try:
+        entries = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return True
+    return isinstance(entries, dict) and entries.get("head") in HEADS
 
 
 def find_weights(name_or_path: str | Path) -> Path:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tracker import network as network_module
 from tracker.network import (
     ModelCard,
     SiameseNetwork,
@@ -312,6 +313,21 @@ def test_a_bf16_backbone_answers_as_the_fp32_one_does() -> None:
     assert np.abs(answers[0] - answers[1]).max() > 0  # it is not the same computation
     np.testing.assert_allclose(answers[0][:, 0], answers[1][:, 0], atol=0.35)  # logits
     np.testing.assert_allclose(answers[0][:, 1:], answers[1][:, 1:], rtol=0.1)  # distances in pixels
+
+
+def test_only_trackers_are_available(weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of something else among them is passed over; a tracker's card that is damaged is not."""
+    for name in ("mine", "other", "damaged"):
+        shutil.copy(weights["compact"], tmp_path / f"{name}.safetensors")
+    card = weights["compact"].with_suffix(".json").read_text()
+    (tmp_path / "mine.json").write_text(card)
+    (tmp_path / "other.json").write_text(json.dumps({"format": 1, "topology": "towers"}))
+    (tmp_path / "damaged.json").write_text(card[:-5])
+    monkeypatch.setattr(network_module.resources, "files", lambda _: tmp_path)
+    with pytest.raises(WeightsError, match=r"damaged\.json: not a readable model card"):
+        available()
+    (tmp_path / "damaged.safetensors").unlink()
+    assert available() == {"mine": ModelCard.read(tmp_path / "mine.json")}
 
 
 def test_a_precision_that_is_none_is_refused(weights: dict[str, Path], tmp_path: Path) -> None:
