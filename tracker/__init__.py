@@ -5,8 +5,9 @@ Names are loaded at first use, so that a program pays (torch takes a second) onl
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tracker.lazy import lazy
 
 if TYPE_CHECKING:
     from tracker.adapters import as_got10k, as_opencv
@@ -40,12 +41,4 @@ __all__ = [
     "to_bgr8",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

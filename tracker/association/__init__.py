@@ -10,8 +10,9 @@ Names are loaded at first use, as in `tracker`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tracker.lazy import lazy
 
 if TYPE_CHECKING:
     from tracker.association.appearance_cue import AppearanceCue
@@ -44,12 +45,4 @@ __all__ = [
     "write_tracks",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tracker.association' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)
