@@ -16,7 +16,9 @@ import sys
 from collections.abc import AsyncIterator
 
 from tracker import SiamTracker, TrackResult
+from tracker.arguments import box
 from tracker.capture import CaptureThread
+from tracker.endings import exit_code
 from tracker.frame import Frame
 from tracker.result import Box
 
@@ -97,32 +99,21 @@ async def serve(capture: CaptureThread, tracker: SiamTracker, box: Box, port: in
     return handled
 
 
-def parse_box(text: str) -> Box:
-    try:
-        x, y, w, h = (float(value) for value in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box X,Y,W,H of four numbers") from None
-    return x, y, w, h
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", default="0", help="camera index, file, URL or robot log (default: camera 0)")
-    parser.add_argument("--box", type=parse_box, required=True, metavar="X,Y,W,H", help="the target in the first frame")
+    parser.add_argument("--box", type=box, required=True, metavar="X,Y,W,H", help="the target in the first frame")
     parser.add_argument("--port", type=int, default=0, help="of the local address to serve on (default: a free one)")
     parser.add_argument("--weights", default="compact", help="trained model (default: %(default)s)")
     options = parser.parse_args()
-    try:
+
+    def run() -> None:
         tracker = SiamTracker.from_pretrained(options.weights)
         with CaptureThread(options.video) as capture:
             handled = asyncio.run(serve(capture, tracker, options.box, options.port))
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"asyncio_tracking: error: {error}", file=sys.stderr)
-        return 2
-    print(f"{handled} frames handled, {capture.dropped} dropped", file=sys.stderr)
-    return 0
+        print(f"{handled} frames handled, {capture.dropped} dropped", file=sys.stderr)
+
+    return exit_code("asyncio_tracking", run)
 
 
 if __name__ == "__main__":

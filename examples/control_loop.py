@@ -17,8 +17,10 @@ import sys
 from collections.abc import Callable, Iterable
 
 from tracker import SiamTracker, TrackResult, TrackState
+from tracker.arguments import box
 from tracker.camera import Camera
 from tracker.capture import CaptureThread
+from tracker.endings import exit_code
 from tracker.frame import Frame
 from tracker.result import Box
 
@@ -95,35 +97,24 @@ def run(video: str, box: Box, seconds: float, tracker: SiamTracker, robot: Robot
     return handled, frames.dropped
 
 
-def parse_box(text: str) -> Box:
-    try:
-        x, y, w, h = (float(value) for value in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box X,Y,W,H of four numbers") from None
-    return x, y, w, h
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", default="0", help="camera index, file, or URL (default: camera 0)")
-    parser.add_argument("--box", type=parse_box, required=True, metavar="X,Y,W,H", help="the target in the first frame")
+    parser.add_argument("--box", type=box, required=True, metavar="X,Y,W,H", help="the target in the first frame")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many seconds")
     parser.add_argument("--weights", default="compact", help="trained model (default: %(default)s)")
     parser.add_argument("--budget", type=float, default=0.0, metavar="MS", help="milliseconds a frame may take")
     parser.add_argument("--delay", type=float, default=0.0, metavar="S", help="seconds until the motors answer")
     parser.add_argument("--camera", metavar="FILE", help="calibration, of ROS or OpenCV: turn by angles")
     options = parser.parse_args()
-    try:
+
+    def follow() -> None:
         robot = Robot(options.delay, Camera.from_file(options.camera) if options.camera else None)
         tracker = SiamTracker.from_pretrained(options.weights, budget_ms=options.budget)
         handled, dropped = run(options.video, options.box, options.seconds, tracker, robot)
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"control_loop: error: {error}", file=sys.stderr)
-        return 2
-    print(f"{handled} frames handled, {dropped} dropped")
-    return 0
+        print(f"{handled} frames handled, {dropped} dropped")
+
+    return exit_code("control_loop", follow)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tracker import SiamTracker, open_source
+from tracker.arguments import box
+from tracker.endings import exit_code
 from tracker.result import Box
 
 Row = tuple[str, int, float, Box, float, str]  # video, frame, time, box, score, state
@@ -83,37 +85,24 @@ def track_all(jobs: list[tuple[str, Box]], tracker: SiamTracker) -> Iterator[Row
             worker.join()
 
 
-def parse_box(text: str) -> Box:
-    try:
-        x, y, w, h = (float(value) for value in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box X,Y,W,H of four numbers") from None
-    return x, y, w, h
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--video", action="append", required=True, help="file, camera index, URL or robot log; repeat")
-    add("--box", action="append", type=parse_box, required=True, metavar="X,Y,W,H", help="of each video's target")
+    add("--box", action="append", type=box, required=True, metavar="X,Y,W,H", help="of each video's target")
     add("--weights", default="compact", help="trained model (default: %(default)s)")
     add("--threads", type=int, default=1, help="CPU threads of each process (default: 1)")
     options = parser.parse_args()
     if len(options.video) != len(options.box):
         parser.error(f"there are {len(options.video)} videos and {len(options.box)} boxes")
-    try:
+
+    def run() -> None:
         tracker = SiamTracker.from_pretrained(options.weights, threads=options.threads)
-        for video, frame, time, box, score, state in track_all(
-            list(zip(options.video, options.box, strict=True)), tracker
-        ):
-            values = {"video": video, "frame": frame, "time": time, "box": box, "score": score, "state": state}
-            print(json.dumps(values), flush=True)
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"multiprocess_tracking: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        for row in track_all(list(zip(options.video, options.box, strict=True)), tracker):
+            names = ("video", "frame", "time", "box", "score", "state")
+            print(json.dumps(dict(zip(names, row, strict=True))), flush=True)
+
+    return exit_code("multiprocess_tracking", run)
 
 
 if __name__ == "__main__":

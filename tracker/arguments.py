@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from tracker.result import Box
+
 
 def natural(text: str) -> int:
     """A whole number from 0 on."""
@@ -19,6 +21,15 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
     return int(text)
+
+
+def box(text: str) -> Box:
+    """``X,Y,W,H``: four numbers."""
+    try:
+        x, y, w, h = (float(value) for value in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box X,Y,W,H of four numbers") from None
+    return x, y, w, h
 
 
 def seconds(text: str) -> float:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,18 +16,12 @@ from tracker import TrackResult, TrackState
 from tracker.capture import CaptureThread
 from tracker.frame import Frame
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "asyncio_tracking.py"
 IMAGE = np.zeros((40, 100, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("asyncio_tracking", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("asyncio_tracking")
 
 
 class Follower:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,18 +15,12 @@ from tracker.frame import Frame, Image
 from tracker.kinematics import follow
 from tracker.result import Box, TrackResult, TrackState
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "control_loop.py"
 IMAGE = np.zeros((40, 100, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("control_loop", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("control_loop")
 
 
 class Follower:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import array
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -18,15 +16,6 @@ pytest.importorskip("rosbags")
 
 HERE = Path(__file__).resolve()
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Follower:
@@ -61,16 +50,16 @@ class Follower:
 
 
 @pytest.fixture
-def ros(monkeypatch):
-    stub = load(HERE.with_name("ros2_stub.py"))
+def ros(monkeypatch, load_example):
+    stub = load_example(HERE.with_name("ros2_stub"))
     world = stub.Ros()
     stub.install(world, monkeypatch.setitem)
     return world
 
 
 @pytest.fixture
-def example(ros):
-    return load(HERE.parents[2] / "examples" / "ros2_node.py")
+def example(ros, load_example):
+    return load_example("ros2_node")
 
 
 @pytest.fixture

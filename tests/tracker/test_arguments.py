@@ -1,0 +1,34 @@
+"""What command lines take is converted or refused in words."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from tracker.arguments import box, natural, positive, setting, share
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (natural, "0", 0),
+        (positive, "12", 12),
+        (share, "0.5", 0.5),
+        (box, "1,2.5,-3,4e1", (1.0, 2.5, -3.0, 40.0)),
+        (setting, "a=[1, 2]", ("a", [1, 2])),
+        (setting, "a=b=c", ("a", "b=c")),
+    ],
+)
+def test_what_is_right_is_converted(kind, text, value):
+    assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(natural, "-1"), (positive, "0"), (share, "1.5"), (share, "x"), (box, "1,2,3"), (box, "a,b,c,d"), (setting, "a")],
+)
+def test_what_is_wrong_is_repeated_in_the_message(kind, text):
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        kind(text)
+    assert repr(text) in str(caught.value)
