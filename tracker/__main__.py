@@ -17,13 +17,14 @@ import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from tracker.arguments import natural, positive, seconds
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tracker.sources import Source
     from tracker.viewers import Viewer
     from tracker.web import Dashboard
+
+J = TypeVar("J")
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 RUNTIMES = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
@@ -550,11 +553,52 @@ def quieten_libraries() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 
-def warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Show a warning in one line, above the progress bar if there is one."""
+def warn(
+    message: Warning | str, category: type[Warning] = UserWarning, *_: Any, command: str = "track", **__: Any
+) -> None:
+    """Show a warning of a command in one line, above the progress bar if there is one."""
     from tqdm import tqdm
 
-    tqdm.write(f"track: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    tqdm.write(f"{command}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def carry_out(
+    command: str,
+    prepare: Callable[[ExitStack], J],
+    work: Callable[[J, Interrupts], None],
+    finish: Callable[[J, str | None], int | None],
+    failures: tuple[type[Exception], ...] = (OSError,),
+) -> int:
+    """Prepare a job, work on it until it ends, fails or is interrupted, and sum up; returns the exit code.
+
+    Args:
+        command: for messages.
+        prepare: checks everything and writes nothing; what it opens goes on the stack.
+        work: its results are complete however it ends.
+        finish: given why it was stopped, if it was; what it returns replaces the exit code.
+        failures: of `work` that are the user's to hear of.
+    """
+    quieten_libraries()
+    stopped, code = None, DONE
+    with warnings.catch_warnings(), Interrupts() as interrupts, ExitStack() as stack:
+        warnings.showwarning = partial(warn, command=command)
+        try:
+            job = prepare(stack)
+        except KeyboardInterrupt:
+            print(f"{command}: interrupted before the first frame; nothing was written", file=sys.stderr)
+            return INTERRUPTED
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            print(f"{command}: error: {one_line(error)}", file=sys.stderr)
+            return REFUSED
+        try:
+            work(job, interrupts)
+        except KeyboardInterrupt:
+            stopped, code = "interrupted", INTERRUPTED
+        except failures as error:
+            stopped, code = one_line(error), REFUSED
+            print(f"{command}: error: {stopped}", file=sys.stderr)
+        changed = finish(job, stopped)
+    return code if changed is None else changed
 
 
 def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None) -> int:
@@ -565,35 +609,25 @@ def main(argv: Sequence[str] | None = None, tracker: MultiTracker | None = None)
         tracker: used instead of loading the weights.
     """
     argv = sys.argv[1:] if argv is None else argv
-    options = parse(argv)
-    quieten_libraries()
-    tally, stopped, code = Tally(), None, DONE
-    with warnings.catch_warnings(), Interrupts() as interrupts, ExitStack() as stack:
-        warnings.showwarning = warn
-        try:
-            without_window = shlex.join(word for word in argv if word != "--show")
-            job = prepare(options, tracker, stack, f"{program()} {without_window}")
-        except KeyboardInterrupt:
-            print("track: interrupted before the first frame; nothing was written", file=sys.stderr)
-            return INTERRUPTED
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            print(f"track: error: {one_line(error)}", file=sys.stderr)
-            return REFUSED
-        try:
-            track(job, interrupts, tally)
-        except KeyboardInterrupt:
-            stopped, code = "interrupted", INTERRUPTED
-        except OSError as error:
-            stopped, code = one_line(error), REFUSED
-            print(f"track: error: {stopped}", file=sys.stderr)
+    options, tally = parse(argv), Tally()
+    without_window = f"{program()} {shlex.join(word for word in argv if word != '--show')}"
+
+    def finish(job: Job, stopped: str | None) -> int | None:
         summary = summarize(job, tally, stopped)
         if job.page:
             job.page.finish(closing_line(summary))
-    if not tally.frames and not stopped:
-        print("track: error: no box was drawn, so nothing was tracked", file=sys.stderr)
-        return REFUSED
-    print(json.dumps(summary) if options.json else closing_line(summary))
-    return code
+        if not tally.frames and not stopped:
+            print("track: error: no box was drawn, so nothing was tracked", file=sys.stderr)
+            return REFUSED
+        print(json.dumps(summary) if options.json else closing_line(summary))
+        return None
+
+    return carry_out(
+        "track",
+        lambda stack: prepare(options, tracker, stack, without_window),
+        lambda job, interrupts: track(job, interrupts, tally),
+        finish,
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,15 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tracker.__main__ import (
-    DONE,
-    INTERRUPTED,
     REFUSED,
     TABLE_SUFFIXES,
     VIDEO_SUFFIXES,
     Interrupts,
+    carry_out,
     check_output,
-    one_line,
-    quieten_libraries,
+    warn,
 )
 from tracker.arguments import positive, share
 
@@ -269,7 +266,7 @@ def prepare(options: argparse.Namespace, stack: ExitStack) -> Job:
     notes: list[str] = []
     found = None if options.detections is None else read_detections(options.detections, notes)
     for note in notes:
-        warn(note)
+        warn(note, command="associate")
     detector = None if options.detector is None else load_detector(options)
     source = None
     if options.video is not None:
@@ -467,45 +464,28 @@ def closing_line(summary: dict[str, Any]) -> str:
     )
 
 
-def warn(message: Warning | str, category: type[Warning] = UserWarning, *_: Any, **__: Any) -> None:
-    """Show a warning in one line, above the progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(f"associate: warning: {' '.join(str(message).split())}", file=sys.stderr)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
         argv: arguments without the program's name; ``None`` for those of the process.
     """
-    options = parse(sys.argv[1:] if argv is None else argv)
-    quieten_libraries()
-    tally, stopped, code = Tally(), None, DONE
-    with warnings.catch_warnings(), Interrupts() as interrupts, ExitStack() as stack:
-        warnings.showwarning = warn
-        try:
-            job = prepare(options, stack)
-        except KeyboardInterrupt:
-            print("associate: interrupted before the first frame; nothing was written", file=sys.stderr)
-            return INTERRUPTED
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            print(f"associate: error: {one_line(error)}", file=sys.stderr)
-            return REFUSED
-        try:
-            run(job, interrupts, tally)
-        except KeyboardInterrupt:
-            stopped, code = "interrupted", INTERRUPTED
-        except (OSError, ValueError) as error:
-            stopped, code = one_line(error), REFUSED
-            print(f"associate: error: {stopped}", file=sys.stderr)
-    summary = summarize(job, tally, stopped)
-    if options.json:
-        print(json.dumps(summary))
-    elif code != REFUSED:
-        print(closing_line(summary))
-    return code
+    options, tally = parse(sys.argv[1:] if argv is None else argv), Tally()
+
+    def finish(job: Job, stopped: str | None) -> None:
+        summary = summarize(job, tally, stopped)
+        if options.json:
+            print(json.dumps(summary))
+        elif stopped in (None, "interrupted"):
+            print(closing_line(summary))
+
+    return carry_out(
+        "associate",
+        lambda stack: prepare(options, stack),
+        lambda job, interrupts: run(job, interrupts, tally),
+        finish,
+        failures=(OSError, ValueError),
+    )
 
 
 if __name__ == "__main__":
