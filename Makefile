@@ -1,7 +1,7 @@
 # `make` lists the targets. Each does the set-up that it needs; nothing has to be done before.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup track test test-all lint docs peers mot-peers results clean
+.PHONY: help setup track test test-all lint audit docs peers mot-peers results clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.version_info >= (3, 11) else '')")
@@ -63,6 +63,14 @@ lint: $(READY)  ## check style, format and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+
+audit: $(READY)  ## look for known security holes in what is pinned (asks PyPI; skipped where pip-audit is not installed)
+	@if $(BIN)/python -c "import pip_audit" 2>/dev/null; then \
+	    echo "audit: what constraints.txt pins, against PyPI's advisories"; \
+	    $(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip; \
+	else \
+	    echo "audit: skipped; $(BIN)/python -m pip install pip-audit, and a network, are needed"; \
+	fi
 
 docs: $(READY)  ## build the manual as a site in runs/site
 	@echo "docs: the site goes to runs/site"
