@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import pickle
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -293,8 +294,40 @@ def test_threads_are_the_sessions_own(networks, exported, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "SessionOptions", Options)
         open_runtime(networks["compact"], "onnxruntime-fp32", "cpu", 3, Path("compact.safetensors"))
-    assert asked == [(3, "session.intra_op.allow_spinning", "0")]
+    assert (3, "session.intra_op.allow_spinning", "0") in asked
+    assert (3, "session.x64quantprecision", "1") in asked
     assert torch.get_num_threads() == before
+
+
+THREADS = """
+import os, sys
+import numpy as np
+import {name}
+from tracker import SiamTracker
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+counts = []
+for _ in range(3):
+    tracker = SiamTracker.from_pretrained(sys.argv[1], runtime="{name}", threads=1)
+    tracker.init(frame, (40, 30, 32, 32))
+    tracker.update(frame)
+    counts.append(threads())
+    globals()[f"kept{{len(counts)}}"] = tracker
+print(*counts)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_trackers_of_one_thread_each_do_not_start_more_together(shipped):
+    """OpenVINO starts some for each, of which one computes while the caller waits."""
+    pytest.importorskip("onnxruntime")
+    program = THREADS.format(name="onnxruntime")
+    done = subprocess.run([sys.executable, "-c", program, shipped], capture_output=True, text=True, check=True)
+    one, *more = map(int, done.stdout.split())
+    assert more == [one, one]
 
 
 @pytest.mark.parametrize(("pyramid", "looks", "searches"), [("search", 1, 3), ("exemplar", 3, 1)])
