@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,31 +15,10 @@ import pytest
 
 from tracker import web
 from tracker.frame import Frame, Image
-from tracker.result import Box, TrackResult, TrackState
 from tracker.web import Dashboard, MovedOnError, NotReadyError, encode
 
-BOX = (10.0, 12.0, 20.0, 16.0)
-
-
-class Standing:
-    """MultiTracker's interface over targets that never move."""
-
-    def __init__(self) -> None:
-        self.results: dict[int, TrackResult] = {}
-        self._last = 0
-
-    def add(self, frame: Image, box: Box, id: int | None = None) -> int:
-        self._last = max(self._last, id or self._last + 1)
-        self.results[id or self._last] = TrackResult(box, 1.0, TrackState.TRACKING)
-        return id or self._last
-
-    def remove(self, id: int) -> None:
-        del self.results[id]
-
-
-def picture(index: int, size: tuple[int, int] = (64, 48)) -> Frame:
-    """A grey frame whose brightness is its index."""
-    return Frame(index, index / 25, np.full((size[1], size[0], 3), index % 256, np.uint8))
+STAND_INS = runpy.run_path(str(Path(__file__).with_name("web_stand_ins.py")))
+BOX, Standing, picture = (STAND_INS[name] for name in ("BOX", "Standing", "picture"))
 
 
 def in_background(call: Callable[[], Any]) -> Callable[[], Any]:

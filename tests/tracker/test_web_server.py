@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import http.client
 import json
+import runpy
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tracker import web_server
-from tracker.frame import Frame, Image
-from tracker.result import Box, TrackResult, TrackState
+from tracker.frame import Frame
 from tracker.web import Dashboard
 from tracker.web_server import MAX_BODY, WebServer, is_local, parse_address
 
-BOX = (10.0, 12.0, 20.0, 16.0)
+STAND_INS = runpy.run_path(str(Path(__file__).with_name("web_stand_ins.py")))
+BOX, Standing, picture = (STAND_INS[name] for name in ("BOX", "Standing", "picture"))
 JSON = {"Content-Type": "application/json"}
-
-
-class Standing:
-    """MultiTracker's interface over targets that never move."""
-
-    def __init__(self) -> None:
-        self.results: dict[int, TrackResult] = {}
-        self._last = 0
-
-    def add(self, frame: Image, box: Box, id: int | None = None) -> int:
-        self._last = max(self._last, id or self._last + 1)
-        self.results[id or self._last] = TrackResult(box, 1.0, TrackState.TRACKING)
-        return id or self._last
-
-    def remove(self, id: int) -> None:
-        del self.results[id]
-
-
-def picture(index: int, size: tuple[int, int] = (64, 48)) -> Frame:
-    """A grey frame whose brightness is its index."""
-    return Frame(index, index / 25, np.full((size[1], size[0], 3), index % 256, np.uint8))
 
 
 class Loop:
