@@ -31,7 +31,7 @@ from tqdm import tqdm
 from learning.descriptor import Descriptor, Vectors, open_descriptor
 from learning.gallery import Gallery, GalleryError, Match
 from learning.pictures import read_picture
-from tracker.arguments import positive
+from tracker.arguments import positive, refuse_existing
 from tracker.frame import Image
 from tracker.sinks import letterbox
 from tracker.sources import IMAGE_SUFFIXES
@@ -283,8 +283,7 @@ def run(options: argparse.Namespace) -> str:
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"{output}: the sheet is an image, such as {output.stem}.jpg")
-    if output.exists() and not overwrite:
-        raise ValueError(f"{output} exists; give another name or --overwrite")
+    refuse_existing(output, overwrite)
     if not output.parent.is_dir():
         raise ValueError(f"the folder of {output} does not exist; make it first")
 

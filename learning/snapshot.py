@@ -29,6 +29,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
 from learning.progress import device_name, summary
+from tracker.arguments import refuse_existing
 from tracker.network import ModelCard, SiameseNetwork, save_network
 
 if TYPE_CHECKING:
@@ -178,8 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
     options = parser.parse_args(argv)
     try:
-        if options.output.exists() and not options.overwrite:
-            raise ValueError(f"{options.output} exists; give another name or --overwrite")
+        refuse_existing(options.output, options.overwrite)
         names = [options.model] if options.model else fitting(_read(options.run)["state_dict"], RECIPES)
         if len(names) != 1:
             raise ValueError(f"{options.run}: its tensors fit {' and '.join(names) or 'no recipe'}; give --model")

@@ -46,7 +46,7 @@ from learning.embedding_arguments import (
 from learning.embedding_command import command_line
 from learning.embedding_data import LabelledImages, Parts
 from learning.embedding_network import EmbeddingCard, EmbeddingNetwork, save_embedding
-from tracker.arguments import positive
+from tracker.arguments import positive, refuse_existing
 
 log = logging.getLogger(__name__)
 WAYS = 10
@@ -258,8 +258,8 @@ def run_command(options: argparse.Namespace) -> str:
     output: Path | None = options.output
     if output is not None and output.suffix != ".safetensors":
         raise ValueError(f"--output must end in .safetensors, got {output}")
-    if output is not None and output.exists() and not options.overwrite:
-        raise ValueError(f"{output} exists; give another name or --overwrite")
+    if output is not None:
+        refuse_existing(output, options.overwrite)
     if options.threads:
         torch.set_num_threads(options.threads)
     data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)

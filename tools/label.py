@@ -16,23 +16,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.arguments import positive
-
-
-def box(text: str) -> tuple[float, ...]:
-    """Four numbers ``X,Y,W,H``."""
-    try:
-        values = tuple(float(value) for value in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) != 4 or not all(map(math.isfinite, values)) or min(values[2:]) <= 0:
-        raise argparse.ArgumentTypeError(f"expected X,Y,W,H with a positive width and height, got {text!r}")
-    return values
+from tracker.arguments import box, positive
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

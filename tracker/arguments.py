@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from pathlib import Path
 from typing import Any
 
 from tracker.result import Box
@@ -24,11 +26,13 @@ def positive(text: str) -> int:
 
 
 def box(text: str) -> Box:
-    """``X,Y,W,H``: four numbers."""
+    """``X,Y,W,H``: four finite numbers, the last two positive."""
     try:
         x, y, w, h = (float(value) for value in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box X,Y,W,H of four numbers") from None
+        x = y = w = h = math.nan
+    if not all(map(math.isfinite, (x, y, w, h))) or min(w, h) <= 0:
+        raise argparse.ArgumentTypeError(f"expected X,Y,W,H with a positive width and height, got {text!r}")
     return x, y, w, h
 
 
@@ -41,6 +45,16 @@ def seconds(text: str) -> float:
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, or inf, got {text!r}")
     return value
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Check a result that is about to be written.
+
+    Raises:
+        ValueError: it exists, and `overwrite` is not set.
+    """
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} exists; give another name or --overwrite")
 
 
 def share(text: str) -> float:
