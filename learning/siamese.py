@@ -32,7 +32,7 @@ from learning.pairs import PairBatch, PairBatches, PairConfig
 from learning.progress import Progress, Record, quiet, summary
 from learning.snapshot import Snapshots
 from tracker.correlation import SiamFCHead
-from tracker.network import ModelCard, SiameseNetwork, channels_last, save_network
+from tracker.network import ModelCard, SiameseNetwork, channels_last, load_network, save_network
 
 
 @dataclass(frozen=True)
@@ -252,15 +252,30 @@ class SiameseTraining(L.LightningModule):
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
 
-def _start_from_imagenet(network: SiameseNetwork, source: Path) -> None:
-    """Put torchvision's ImageNet ResNet-50 into a CIResNet-22.
+def _start_from(network: SiameseNetwork, source: Path) -> None:
+    """Put weights into a network before it is trained.
+
+    Args:
+        network: as it is built.
+        source: our own weights (.safetensors) of the same backbone and head, or torchvision's ImageNet ResNet-50 for a
+            CIResNet-22.
 
     Raises:
-        ValueError: the network has another backbone, or the file does not fit.
+        ValueError: the network has another backbone or head, or the file does not fit.
+        WeightsError: our own weights are missing or damaged.
     """
-    if not isinstance(network.backbone, CIResNet):
+    if source.suffix == ".safetensors":
+        known = load_network(source)
+        kinds = [(card.backbone, card.head) for card in (known.card, network.card)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{source} holds a {' with '.join(kinds[0])}; to be trained is a {' with '.join(kinds[1])}"
+            )
+        network.load_state_dict(known.state_dict())
+    elif isinstance(network.backbone, CIResNet):
+        load_imagenet_resnet50(network.backbone, source)
+    else:
         raise ValueError(f"ImageNet weights fit ciresnet22, not {network.card.backbone}")
-    load_imagenet_resnet50(network.backbone, source)
 
 
 def train(
@@ -285,7 +300,7 @@ def train(
         accelerator, precision, devices: as Lightning names them.
         seed: of weights, pairs and augmentation.
         compiled: fuse the backbone's operations by `torch.compile` (a minute to start, a quarter faster).
-        init: torchvision's ImageNet ResNet-50 to start a CIResNet-22 from.
+        init: weights to start from: our own, or torchvision's ImageNet ResNet-50 (see `_start_from`).
         teacher: an ONNX backbone to learn from as well (`learning.distil`).
         progress: show how far it is.
 
@@ -299,7 +314,7 @@ def train(
         L.seed_everything(seed, verbose=False)
         module = SiameseTraining(recipe, seed, compiled, teacher)
         if init is not None:
-            _start_from_imagenet(module.network, init)
+            _start_from(module.network, init)
         logger = CSVLogger(folder, name="")  # a new version for each start: none overwrites another's
         trainer = L.Trainer(
             accelerator=accelerator,

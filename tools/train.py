@@ -50,7 +50,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stride", type=positive, help="of public video: decode every so many-th frame (default: 10)")
     parser.add_argument("--limit", type=positive, help="of public data: at most so many sequences or images")
     parser.add_argument("--share", type=share, help="of the footage, whole scenes, for a learning curve (default: all)")
-    parser.add_argument("--init", type=Path, help="ciresnet22: ImageNet ResNet-50 of torchvision to start from")
+    start = "weights to start from: our own .safetensors of the same kind, or for ciresnet22 torchvision's ResNet-50"
+    parser.add_argument("--init", type=Path, help=start)
     parser.add_argument("--teacher", type=Path, help="to learn from: ONNX backbone (features), SiamFC .pth (responses)")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
     parser.add_argument("--batch-size", type=positive, help="pairs a step (default: the recipe's)")

@@ -23,7 +23,7 @@ from learning.footage import Footage
 from learning.pairs import PairBatches, PairConfig
 from learning.siamese import RECIPES, PairData, Recipe, SiameseTraining, train, train_and_save
 from tracker import SiamTracker
-from tracker.network import ModelCard, SiameseNetwork, load_network
+from tracker.network import ModelCard, SiameseNetwork, load_network, save_network
 
 BOX = (50.0, 40.0, 30.0, 40.0)
 WEIGHTS = ("state_dict", "current_model_state")  # of the checkpoint: averaged and as they are
@@ -272,6 +272,19 @@ def test_an_interrupted_run_leaves_a_whole_checkpoint(footage: Footage, tmp_path
 def test_imagenet_weights_fit_ciresnet_only(footage: Footage, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not compact"):
         train(_recipe(1), footage, tmp_path, accelerator="cpu", init=tmp_path / "resnet50.pth", progress=False)
+
+
+def test_training_starts_from_our_own_weights_of_the_same_kind(footage: Footage, tmp_path: Path) -> None:
+    first = _train(_recipe(2), footage, tmp_path / "first")
+    path = tmp_path / "first.safetensors"
+    save_network(first, path)
+    idle = dataclasses.replace(_recipe(1), learning_rate=1e-12)
+    again = train(idle, footage, tmp_path / "again", accelerator="cpu", seed=5, init=path, progress=False)
+    for name, tensor in first.named_parameters():
+        torch.testing.assert_close(again.get_parameter(name), tensor)
+    other = dataclasses.replace(idle, card=dataclasses.replace(idle.card, head="siamfc_box"))
+    with pytest.raises(ValueError, match="holds a compact with box; to be trained is a compact with siamfc_box"):
+        train(other, footage, tmp_path / "other", accelerator="cpu", init=path, progress=False)
 
 
 def test_processes_share_the_pairs_of_a_step(footage: Footage, tmp_path: Path) -> None:
