@@ -26,7 +26,7 @@ from benchmarks.soak import Soak, soak
 from benchmarks.trackers import OurSpec, StillSpec, Tracker, TrackerSpec
 from tracker import MultiTracker, SiamTracker
 from tracker.network import find_weights, load_network
-from tracker.runtimes.torch import has_bf16
+from tracker.processor import has_bf16
 
 WARM_UP = 3  # updates after each start that do not count
 ON_CPU = ["onnxruntime-int8", "openvino-int8", "openvino-bf16", "torch-bf16"]  # in this order, if they are there

@@ -186,7 +186,7 @@ def fastest_precision(device: str) -> str:
     """ "bf16" where the device has instructions for it, else "fp32"."""
     import torch
 
-    from tracker.runtimes.torch import has_bf16
+    from tracker.processor import has_bf16
 
     kind = torch.device(device).type
     fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported() if kind == "cuda" else has_bf16()

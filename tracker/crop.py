@@ -58,6 +58,7 @@ def crops(
     sides: Sequence[float] | NDArray[np.floating],
     size: int,
     border: tuple[float, ...],
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Cut square regions around one place and resample them bilinearly.
 
@@ -67,12 +68,14 @@ def crops(
         sides: of the S regions in image pixels.
         size: of each crop in pixels.
         border: B, G, R in [0, 255] beyond the image's border.
+        out: where to put them; memory that is new in each frame costs as much as half a crop.
 
     Returns:
         (S, size, size, 3) uint8.
     """
     height, width = image.shape[:2]
-    cuts, colour = np.empty((len(sides), size, size, 3), np.uint8), np.array(border, np.float32)
+    cuts = np.empty((len(sides), size, size, 3), np.uint8) if out is None else out
+    colour = np.array(border, np.float32)
     for side, cut in zip(sides, cuts, strict=True):
         matrix = crop_matrix(centre, side, size)
         rows, down = _taps(matrix[1, 1], matrix[1, 2], size, height)

@@ -62,11 +62,15 @@ class CorrelationFilter:
         Returns:
             (R, R), about 1 on the target and 0 elsewhere; all 0 before the first `learn`.
         """
-        side = features.shape[-1]
-        region = np.array(features.transpose(2, 1, 0), order="C").reshape(side * side, -1)
-        region -= region.mean(axis=0)
-        region *= _window(side)
-        self.spectrum = _transform(region.reshape(side, side, -1))
+        channels, side = features.shape[0], features.shape[-1]
+        if self.spectrum.shape[2:] != (side, channels):  # kept, as memory that is new in each frame costs time
+            self._region = np.empty((side, side, channels), np.float32)
+            self._columns = np.empty((side // 2 + 1, 2 * side, channels), np.float32)
+            self.spectrum = np.empty((side // 2 + 1, 2, side, channels), np.float32)
+        self._region[:] = features.transpose(2, 1, 0)
+        self._region -= self._region.mean(axis=(0, 1))
+        self._region *= _window(side)
+        _transform(self._region, self._columns, self.spectrum)
         if self.numerator is None or self.energy is None:
             return np.zeros((cells, cells))
         product = _inner(self.numerator, self.spectrum)
@@ -99,11 +103,14 @@ class CorrelationFilter:
             _blend(self.numerator, wanted.real, wanted.imag, self.spectrum, rate)
 
 
-def _transform(maps: Array) -> Array:
-    """(s, s, F) real maps, columns first → (s // 2 + 1, 2, s, F), the Fourier transform of each."""
+def _transform(maps: Array, columns: Array, spectrum: Array) -> None:
+    """The Fourier transform of each channel of (s, s, F) real maps, columns first, in (h, 2, s, F) `spectrum`.
+
+    `columns` is (h, 2s, F) memory for the transform along the one axis, h = s // 2 + 1.
+    """
     across, down = _real_basis(len(maps))
-    columns = (across @ maps.reshape(len(maps), -1)).reshape(-1, 2 * len(maps), maps.shape[2])
-    return (down @ columns).reshape(-1, 2, *maps.shape[1:])
+    np.matmul(across, maps.reshape(len(maps), -1), out=columns.reshape(len(across), -1))
+    np.matmul(down, columns, out=spectrum.reshape(columns.shape))
 
 
 def _inner(filter_: Array, spectrum: Array) -> NDArray[np.complexfloating]:
@@ -149,4 +156,4 @@ def _real_basis(cells: int) -> tuple[Array, Array]:
 @lru_cache(maxsize=8)
 def _window(cells: int) -> Array:
     line = np.hanning(cells + 2)[1:-1]
-    return np.outer(line, line).astype(np.float32).reshape(-1, 1)
+    return np.outer(line, line).astype(np.float32)[..., None]

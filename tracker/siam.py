@@ -166,6 +166,7 @@ class SiamTracker:
         self.target: Target | None = None
         self._budget = Budget(self.config.budget_ms)
         self._exclusive = Exclusive()
+        self._searched = np.empty((0, 0, 0, 3), np.uint8)  # the search regions of the frame
 
     @classmethod
     def from_pretrained(
@@ -203,6 +204,10 @@ class SiamTracker:
     def runtime(self) -> str:
         """Name of the runtime in use."""
         return self.model.runtime.name
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the frame's search regions, which the next one overwrites."""
+        return {**self.__dict__, "_searched": np.empty((0, 0, 0, 3), np.uint8)}
 
     def init(self, frame: Any, box: Iterable[float], timestamp: float | None = None) -> TrackResult:
         """Start on a target, forgetting any other.
@@ -271,7 +276,7 @@ class SiamTracker:
     def search_crops(self, image: Image) -> NDArray[np.uint8]:
         """(S or 1, 255, 255, 3) search regions around the last place; the first half of `update`.
 
-        There is one for each scale, unless the pyramid is of exemplars.
+        There is one for each scale, unless the pyramid is of exemplars. The next call writes to the same array.
         """
         target = self._tracked()
         return self._regions(image, target.centre, target.size, target.border)
@@ -336,7 +341,11 @@ class SiamTracker:
         """(S or 1, 255, 255, 3) search regions around a place, see `search_crops`."""
         card = self.model.card
         side = exemplar_side(*size) * card.search_size / card.exemplar_size
-        return crops(image, centre, side * search_factors(self.config), card.search_size, border)
+        sides = side * search_factors(self.config)
+        shape = len(sides), card.search_size, card.search_size, 3
+        if self._searched.shape != shape:
+            self._searched = np.empty(shape, np.uint8)
+        return crops(image, centre, sides, card.search_size, border, self._searched)
 
     def _crop_size(self, size: tuple[float, float]) -> tuple[float, float]:
         """(w, h) in image pixels → in pixels of the crops around it."""

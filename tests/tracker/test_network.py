@@ -27,7 +27,8 @@ from tracker.network import (
     save_network,
     tensor_hash,
 )
-from tracker.runtimes.torch import TorchRuntime, has_bf16
+from tracker.processor import has_bf16
+from tracker.runtimes.torch import TorchRuntime
 
 NAMES = ("compact", "ciresnet22", "alexnet")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tracker.network import SiameseNetwork
+from tracker.processor import has_bf16
 from tracker.runtimes import Array
 
 
@@ -69,16 +67,3 @@ class TorchRuntime:
 def _repeated(tensor: torch.Tensor, count: int) -> torch.Tensor:
     """Each entry several times, to a total of `count`; as it is if there are as many already, or more."""
     return tensor if len(tensor) >= count else tensor.repeat_interleave(count // len(tensor), 0)
-
-
-@lru_cache(maxsize=1)
-def has_bf16() -> bool:
-    """Whether the processor multiplies bf16 by itself; elsewhere it is emulated, which is slower than fp32.
-
-    Linux says so in /proc/cpuinfo; of other systems nothing is assumed.
-    """
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
