@@ -18,8 +18,3 @@ def instructions() -> frozenset[str]:
 def has_bf16() -> bool:
     """Whether it multiplies bf16; elsewhere that is emulated, which is slower than fp32."""
     return not instructions().isdisjoint({"avx512_bf16", "amx_bf16"})
-
-
-def has_int8() -> bool:
-    """Whether it adds products of eight-bit numbers in 32 bits (VNNI); an older one adds two of them in 16 first."""
-    return not instructions().isdisjoint({"avx512_vnni", "avx_vnni"})

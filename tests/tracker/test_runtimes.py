@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracker import MultiTracker, SiamTracker, processor, runtimes
+from tracker import MultiTracker, SiamTracker, runtimes
 from tracker.network import WeightsError
 from tracker.runtimes import RuntimeMissing, export, files, open_runtime, tensorrt
 from tracker.runtimes.files import GraphFiles, identity_of
@@ -296,24 +296,6 @@ def test_threads_are_the_sessions_own(networks, exported, cache):
         open_runtime(networks["compact"], "onnxruntime-fp32", "cpu", 3, Path("compact.safetensors"))
     assert (3, "session.intra_op.allow_spinning", "0") in asked
     assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(("flags", "precise"), [("avx2 avx512f", "1"), ("avx2 avx_vnni", "0"), ("avx512_vnni", "0")])
-def test_a_processor_that_would_overflow_in_int8_computes_more_slowly(
-    shipped, flags: str, precise: str, monkeypatch: pytest.MonkeyPatch
-):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    asked = {}
-
-    class Options(onnxruntime.SessionOptions):
-        def add_session_config_entry(self, key: str, value: str) -> None:
-            asked[key] = value
-            super().add_session_config_entry(key, value)
-
-    monkeypatch.setattr(processor, "instructions", lambda: frozenset(flags.split()))
-    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    SiamTracker.from_pretrained(shipped, runtime="onnxruntime-int8", threads=1)
-    assert asked["session.x64quantprecision"] == precise
 
 
 THREADS = """

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.network import WeightsError
-from tracker.processor import has_int8
 from tracker.runtimes import Array, RuntimeMissing, kernels_by_crop
 from tracker.runtimes.files import GraphFiles
 
@@ -44,8 +43,6 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors
         # threads that spin between frames take the cores from whoever decodes the video, or from another tracker
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # an older processor would overflow in int8: let it compute more slowly, which would slow down others too
-        options.add_session_config_entry("session.x64quantprecision", "0" if has_int8() else "1")
         providers = _providers(onnxruntime, device)
         self._template = _session(onnxruntime, files.template, options, providers)
         self._search = _session(onnxruntime, files.search, options, providers)

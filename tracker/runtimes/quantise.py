@@ -90,6 +90,7 @@ def quantised_search(
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTISED),
             per_channel=True,
+            reduce_range=not symmetric,  # without VNNI, two products are added in 16 bits, which full weights overflow
             activation_type=kind,
             weight_type=QuantType.QInt8,
             nodes_to_quantize=nodes_to_quantise(model),
