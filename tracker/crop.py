@@ -111,7 +111,7 @@ def _resample(
     long.
     """
     height, width = image.shape[:2]
-    left, right = columns[0], columns[-1] + 2
+    left, right = columns.min(), columns.max() + 2  # of any order: what is no number must not lead out of the line
     colour = np.empty(3 * (right - left), np.float32)
     for value in range(len(colour)):
         colour[value] = border[value % 3]

@@ -98,11 +98,22 @@ def test_a_crop_is_opencv_s_warp_but_for_a_tie(centre, side):
     assert np.abs(crop(image, centre, side, 255, GREY).astype(int) - warped).max() <= 1
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize("centre", [(math.nan, 10.0), (10.0, math.inf), (-1e300, 1e300)])
-def test_a_place_that_is_none_gives_a_crop_and_not_a_fault_of_memory(centre):
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
+@pytest.mark.parametrize(
+    ("centre", "side"),
+    [
+        ((math.nan, 10.0), 40.0),
+        ((10.0, math.inf), 40.0),
+        ((-1e300, 1e300), 40.0),
+        ((10.0, 10.0), math.inf),
+        ((10.0, 10.0), math.nan),
+        ((10.0, 10.0), 1.7e308),
+        ((10.0, 10.0), -40.0),
+    ],
+)
+def test_a_place_that_is_none_gives_a_crop_and_not_a_fault_of_memory(centre, side):
     image = np.full((20, 30, 3), 200, np.uint8)
-    assert crop(image, centre, 40, 40, (10, 20, 30)).shape == (40, 40, 3)
+    assert crop(image, centre, side, 40, (10, 20, 30)).shape == (40, 40, 3)
 
 
 @given(st.floats(-500, 500), st.floats(-500, 500), st.floats(0.1, 1000), st.integers(1, 300), st.booleans())
