@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracker.jit import compiled
-
 CODE = """
 import numba.core.caching as caching
 caching.CacheImpl._locator_classes = []  # as if no folder could be written
@@ -37,4 +35,3 @@ def test_the_compiled_code_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert np.array_equal(one_function.double(np.arange(3)), [0, 2, 4])
     assert list(tmp_path.rglob("*.nbi"))
-    assert compiled.__doc__

@@ -204,8 +204,8 @@ def files(tmp_path_factory):
 @pytest.mark.slow  # exporting takes ten seconds
 @pytest.mark.parametrize(("own_warp", "frames"), [(False, 200), (True, 60)])
 def test_the_page_gives_the_trackers_boxes(files, monkeypatch, own_warp, frames):
-    """The same boxes and states with any bilinear warp, but that of two neighbouring cells as good as each other the
-    other one may be taken where it rounds elsewhere, for some frames: about a pixel.
+    """The same boxes and states with a warp that rounds as the tracker's does. With OpenCV's, which rounds elsewhere,
+    too, but that of two equally good neighbouring cells the other one may be taken, for some frames: about a pixel.
     """
     model = Model("compact")
     monkeypatch.setattr(model, "_runtime", OnnxRuntime(files, "cpu", 1))
@@ -227,7 +227,7 @@ def test_the_page_gives_the_trackers_boxes(files, monkeypatch, own_warp, frames)
                 assert score == pytest.approx(result.score, abs=0.01), frame.index
             assert state == result.state.value, frame.index
     assert np.median(errors) < 0.05
-    assert max(errors) < 2.0
+    assert max(errors) < (0.05 if own_warp else 2.0)
     assert states == ({"tracking"} if own_warp else {"tracking", "uncertain", "lost"})  # it passes below a bridge
 
 
