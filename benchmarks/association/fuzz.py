@@ -107,7 +107,7 @@ class Broken(AssertionError):
     """A result that is not what was promised."""
 
 
-def fuzz(kind: str, inputs: int, first: int = 0, most: int = 20) -> Tally:
+def fuzz(kind: str, inputs: int, first: int = 0, most: int = 20, slow: float = SLOW) -> Tally:
     """Try inputs of one kind.
 
     Args:
@@ -115,6 +115,7 @@ def fuzz(kind: str, inputs: int, first: int = 0, most: int = 20) -> Tally:
         inputs: how many.
         first: number of the first one.
         most: stop after so many findings.
+        slow: seconds of the processor's time beyond which an input is a finding.
     """
     with contextlib.suppress(Exception):
         check(kind, first)  # what is compiled at its first use takes seconds, which are not the input's
@@ -132,7 +133,7 @@ def fuzz(kind: str, inputs: int, first: int = 0, most: int = 20) -> Tally:
             tally.found.append(f"{kind} {number}: {type(error).__name__}: {error}")
         spent = time.process_time() - before
         tally.slowest = max(tally.slowest, (spent, number))
-        if spent > SLOW:
+        if spent > slow:
             tally.found.append(f"{kind} {number}: took {spent:.1f} s")
         if len(tally.found) >= most:
             break

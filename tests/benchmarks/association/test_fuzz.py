@@ -15,7 +15,7 @@ from tracker.association import Detections, FlowAssociator, OnlineAssociator, re
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", fuzz.KINDS)
 def test_nothing_is_found(kind: str):
-    tally = fuzz.fuzz(kind, 150)
+    tally = fuzz.fuzz(kind, 150, slow=np.inf)  # time is the command's business: here a first use may compile
     assert tally.found == []
     assert tally.inputs == 150
     assert tally.refused < 140
@@ -27,6 +27,15 @@ def test_an_input_follows_from_its_number(monkeypatch: pytest.MonkeyPatch):
     for number in (3, 4, 3):
         fuzz.check("results", number)
     assert seen[0] == seen[2] != seen[1]
+
+
+def test_what_takes_long_is_found(monkeypatch: pytest.MonkeyPatch):
+    clock = iter(np.cumsum([0, 1, 0, 3, 0, 1]).tolist())
+    monkeypatch.setattr(fuzz.time, "process_time", lambda: next(clock))
+    monkeypatch.setitem(fuzz.KINDS, "arrays", lambda random: None)
+    tally = fuzz.fuzz("arrays", 3, slow=2.0)
+    assert tally.found == ["arrays 1: took 3.0 s"]
+    assert tally.slowest == (3.0, 1)
 
 
 def test_what_is_found_is_said(monkeypatch: pytest.MonkeyPatch):
