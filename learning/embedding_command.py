@@ -36,7 +36,7 @@ from learning.embedding_arguments import (
     recipe_of,
     suited,
 )
-from tracker.arguments import natural
+from tracker.arguments import natural, refuse_existing
 
 log = logging.getLogger(__name__)
 MOMENTS = 12  # of the animation, in an epoch
@@ -144,7 +144,6 @@ def _refuse(options: argparse.Namespace) -> None:
             continue
         if path.suffix not in suffixes:
             raise ValueError(f"--{name} must end in {' or '.join(suffixes)}, got {path}")
-        if path.exists() and not options.overwrite:
-            raise ValueError(f"{path} exists; give another name or --overwrite")
+        refuse_existing(path, options.overwrite)
     if options.pictures and options.pictures.exists() and any(options.pictures.iterdir()) and not options.overwrite:
         raise ValueError(f"{options.pictures} is not empty; give another folder or --overwrite")

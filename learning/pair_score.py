@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from learning.pair_data import FALSE_ALARM, PairFootage, read_pair_footage
 from learning.pair_train import parse_frames
-from tracker.arguments import positive
+from tracker.arguments import positive, refuse_existing
 from tracker.association.appearance import PairAppearance, colour_histograms, load_pair_network
 
 Floats = NDArray[np.float64]
@@ -191,8 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = parse(argv)
     try:
-        if options.plot and options.plot.exists() and not options.overwrite:
-            raise ValueError(f"{options.plot} exists; give another name or --overwrite")
+        refuse_existing(options.plot, options.overwrite)
         size = load_pair_network(options.networks[0])[0].size
         footage = read_pair_footage(options.data, size)
         if options.frames:

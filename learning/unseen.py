@@ -258,8 +258,7 @@ def run_command(options: argparse.Namespace) -> str:
     output: Path | None = options.output
     if output is not None and output.suffix != ".safetensors":
         raise ValueError(f"--output must end in .safetensors, got {output}")
-    if output is not None:
-        refuse_existing(output, options.overwrite)
+    refuse_existing(output, options.overwrite)
     if options.threads:
         torch.set_num_threads(options.threads)
     data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)

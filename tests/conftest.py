@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,19 +16,35 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def render_demo() -> ModuleType:
-    """``examples/render_demo.py``, which is a script and not part of a package.
+def load_module() -> Callable[[Path], ModuleType]:
+    """What loads a file that belongs to no package, such as a script, as a module."""
+    return load_script
 
-    ``render("leaves")`` yields frames with the target's box, or None while it cannot be seen.
-    """
-    path = Path(__file__).parents[1] / "examples" / "render_demo.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+
+def load_script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def render_demo() -> ModuleType:
+    """``examples/render_demo.py``, which is a script and not part of a package.
+
+    ``render("leaves")`` yields frames with the target's box, or None while it cannot be seen.
+    """
+    return load_script(Path(__file__).parents[1] / "examples" / "render_demo.py")
+
+
+@pytest.fixture(scope="session")
+def make_photos() -> Callable[[Path], Path]:
+    """What makes a small folder of photographs with masks, in the layout that co-segmentation is trained on."""
+    make: Callable[[Path], Path] = load_script(Path(__file__).parent / "learning" / "cosegmentation_folder.py").make
+    return make
 
 
 @pytest.fixture(scope="session")

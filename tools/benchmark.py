@@ -20,7 +20,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tracker.arguments import positive
+from tracker.arguments import positive, refuse_existing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SUFFIXES = {"json": (".json",), "markdown": (".md",), "plot": (".png", ".svg", ".pdf")}
@@ -57,8 +57,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
             continue
         if Path(path).suffix not in suffixes:
             parser.error(f"--{name} {path}: the file's name must end in {' or '.join(suffixes)}")
-        if Path(path).exists() and not options.overwrite:
-            parser.error(f"--{name} {path}: the file is there already; --overwrite replaces it")
+        try:
+            refuse_existing(Path(path), options.overwrite)
+        except ValueError as error:
+            parser.error(f"--{name} {error}")
         if not Path(path).parent.is_dir():
             parser.error(f"--{name} {path}: there is no such folder")
     return options

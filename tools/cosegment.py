@@ -22,7 +22,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tracker.arguments import natural, positive
+from tracker.arguments import natural, positive, refuse_existing
 
 
 def fraction(text: str) -> float:
@@ -134,25 +134,24 @@ def evaluate(options: argparse.Namespace) -> None:
     print(json.dumps(as_json(rows)) if options.json else as_markdown(rows), end="\n" if options.json else "")
 
 
-def refusal(options: argparse.Namespace) -> str:
-    """What can be seen to be wrong before anything heavy is loaded, or nothing."""
+def refuse(options: argparse.Namespace) -> None:
+    """Refuse what can be seen to be wrong before anything heavy is loaded.
+
+    Raises:
+        ValueError: another suffix than what is written, or a result that is there.
+    """
     if options.command == "train" and options.output.suffix != ".safetensors":
-        return f"--output must end in .safetensors, got {options.output}"
+        raise ValueError(f"--output must end in .safetensors, got {options.output}")
     written = {"train": "output", "evaluate": "pictures"}.get(options.command)
-    path = getattr(options, written) if written else None
-    if path is not None and path.exists() and not options.overwrite:
-        return f"{path} exists; give another name or --overwrite"
-    return ""
+    refuse_existing(getattr(options, written) if written else None, options.overwrite)
 
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     options.typed = shlex.join(["python", "tools/cosegment.py", *(sys.argv[1:] if argv is None else argv)])
-    if words := refusal(options):
-        print(f"cosegment: {words}", file=sys.stderr)
-        return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        refuse(options)
         if options.threads is not None:
             import torch  # here: so that --help and wrong arguments need no torch
 

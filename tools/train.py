@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.arguments import positive, share
+from tracker.arguments import positive, refuse_existing, share
 
 # The names of learning.siamese.RECIPES, which needs torch.
 MODELS = [
@@ -76,8 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     if options.output.suffix != ".safetensors":
         print(f"train: --output must end in .safetensors, got {options.output}", file=sys.stderr)
         return 2
-    if options.output.exists() and not options.overwrite:
-        print(f"train: {options.output} exists; give another name or --overwrite", file=sys.stderr)
+    try:
+        refuse_existing(options.output, options.overwrite)
+    except ValueError as error:
+        print(f"train: {error}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 

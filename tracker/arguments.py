@@ -47,13 +47,13 @@ def seconds(text: str) -> float:
     return value
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Check a result that is about to be written.
+def refuse_existing(path: Path | None, overwrite: bool) -> None:
+    """Check a result that is about to be written; without a path nothing is.
 
     Raises:
         ValueError: it exists, and `overwrite` is not set.
     """
-    if path.exists() and not overwrite:
+    if path is not None and path.exists() and not overwrite:
         raise ValueError(f"{path} exists; give another name or --overwrite")
 
 

@@ -15,7 +15,7 @@ from benchmarks.association.gaps import LONGEST
 from benchmarks.association.peers import PEERS, PYTHON, WorkerError
 from benchmarks.association.sets import SETS
 from benchmarks.association.speed import OURS, WEIGHTS
-from tracker.arguments import positive
+from tracker.arguments import positive, refuse_existing
 
 HOSTILE = ("reader", "results", "arrays", "online", "flow")
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -249,10 +249,8 @@ def _refuse_existing(options: argparse.Namespace, *names: str) -> None:
     Raises:
         ValueError: a file is there and may not be replaced.
     """
-    if options.output and not options.overwrite:
-        for name in names:
-            if (options.output / name).exists():
-                raise ValueError(f"{options.output / name} exists; --overwrite replaces it")
+    for name in names if options.output else ():
+        refuse_existing(options.output / name, options.overwrite)
 
 
 def _fuzz(options: argparse.Namespace) -> int:

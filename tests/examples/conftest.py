@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,16 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
-def load_example() -> Callable[[str], ModuleType]:
-    """`load_example("control_loop")`: that script as a module, or any other by its path."""
-    return lambda name: load(EXAMPLES / f"{name}.py")
+def load_example(load_module: Callable[[Path], ModuleType]) -> Callable[[str], ModuleType]:
+    """`load_example("control_loop")`: that script as a module."""
+    return lambda name: load_module(EXAMPLES / f"{name}.py")

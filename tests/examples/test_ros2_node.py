@@ -50,8 +50,8 @@ class Follower:
 
 
 @pytest.fixture
-def ros(monkeypatch, load_example):
-    stub = load_example(HERE.with_name("ros2_stub"))
+def ros(monkeypatch, load_module):
+    stub = load_module(HERE.with_name("ros2_stub.py"))
     world = stub.Ros()
     stub.install(world, monkeypatch.setitem)
     return world

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -26,19 +25,9 @@ from learning.cosegmentation_data import (
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
-def _folder() -> ModuleType:
-    path = Path(__file__).parent / "cosegmentation_folder.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _folder().make(tmp_path_factory.mktemp("photos"))
+def root(make_photos: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("photos"))
 
 
 def test_the_parts_share_no_picture_sequence_or_held_out_class(root: Path) -> None:

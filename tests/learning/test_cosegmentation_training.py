@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,16 +17,6 @@ from learning.cosegmentation_training import LOSSES, Recipe, Run, mask_loss, sta
 from tracker.network import ModelCard, WeightsError, load_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def _folder() -> ModuleType:
-    path = Path(__file__).parent / "cosegmentation_folder.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 SMALL = Recipe(pairs=12, batch_size=2, size=32, init="", every=2)
@@ -144,10 +133,12 @@ def test_a_run_of_other_settings_or_a_damaged_one_is_refused(tmp_path: Path) -> 
         run.resume()
 
 
-def test_a_training_writes_a_network_with_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_writes_a_network_with_its_card(
+    make_photos: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("learning.cosegmentation_evaluation.COMPOSED", 4)
     monkeypatch.setattr("learning.cosegmentation_training.COMPOSED", 4)
-    data = _folder().make(tmp_path / "data")
+    data = make_photos(tmp_path / "data")
     output = tmp_path / "out.safetensors"
     card = train(data, output, tmp_path / "run", SMALL, half=False, command="this test")
     assert card == ModelCard.read(output.with_suffix(".json"))

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def command(request: pytest.FixtureRequest) -> ModuleType:
+def command(request: pytest.FixtureRequest, load_module: Callable[[Path], ModuleType]) -> ModuleType:
     """The command as a module: tools are no package."""
-    script = request.module.SCRIPT
-    spec = importlib.util.spec_from_file_location(f"{script.stem}_command", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(request.module.SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_everything_is_written(command, weights, tmp_path: Path, capsys: pytest.
     assert "<svg" in files["plot"].read_text()
     with pytest.raises(SystemExit, match="2"):
         command.main([*arguments])
-    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert "exists; give another name or --overwrite" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from collections.abc import Callable
@@ -18,16 +17,6 @@ from learning.cosegmentation import build, new_card, save
 
 Run = Callable[[list[str], set[str]], subprocess.CompletedProcess[str]]
 SCRIPT = Path(__file__).parents[2] / "tools" / "cosegment.py"
-
-
-def _folder() -> ModuleType:
-    path = Path(__file__).parents[1] / "learning" / "cosegmentation_folder.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +83,15 @@ def test_one_clear_line_says_what_is_wrong(
 
 
 def test_a_training_is_evaluated(
-    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: ModuleType,
+    make_photos: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("learning.cosegmentation_evaluation.COMPOSED", 4)
     monkeypatch.setattr("learning.cosegmentation_training.COMPOSED", 4)
-    data, output = str(_folder().make(tmp_path / "data")), tmp_path / "out.safetensors"
+    data, output = str(make_photos(tmp_path / "data")), tmp_path / "out.safetensors"
     length = ["--pairs", "4", "--batch-size", "2", "--size", "32", "--init", "none", "--workers", "0", "--threads", "1"]
     arguments = ["train", "--data", data, "--output", str(output), "--run", str(tmp_path / "run"), *length]
     assert command.main(arguments) == 0

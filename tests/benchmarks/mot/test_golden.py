@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,14 +21,9 @@ CLOSE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def make() -> ModuleType:
+def make(load_module: Callable[[Path], ModuleType]) -> ModuleType:
     """``golden/make.py``, for the damage that it does; it imports its peers only when it is run."""
-    spec = importlib.util.spec_from_file_location("make_golden", GOLDEN / "make.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(GOLDEN / "make.py")
 
 
 def golden(name: str) -> dict[str, Any]:
