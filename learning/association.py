@@ -23,6 +23,7 @@ from learning.association_calibration import expected_calibration_error, reliabi
 from learning.association_costs import score_tracks
 from learning.association_fit import Fold, Learner, even_folds, probabilities
 from learning.association_footage import Footage, read_all
+from tracker.arguments import refuse_existing
 from tracker.association.flow import FlowAssociator, collect_tracks
 from tracker.association.model import write_model
 from tracker.association.mot_text import write_tracks
@@ -93,8 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if any(model.suffix != ".json" for model in models):
             raise ValueError(f"{models[0]}: a model's card ends in .json")
         for path in (target, *models):
-            if path.exists() and not options.overwrite:
-                raise ValueError(f"{path} exists; --overwrite replaces it")
+            refuse_existing(path, options.overwrite)
         footages = read_all(options.data, options.only)
         if options.command == "loso":
             _leave_one_out(options, footages)

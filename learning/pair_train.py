@@ -28,7 +28,7 @@ from backbones.pair import PATCH_SIZE, TOPOLOGIES, PairNetwork, build_pair_netwo
 from learning.losses import contrastive_loss
 from learning.pair_data import PairBatch, PairFootage, PairSampler, read_pair_footage
 from learning.progress import device_name
-from tracker.arguments import positive
+from tracker.arguments import positive, refuse_existing
 from tracker.association.appearance import PairCard, save_pair_network
 
 log = logging.getLogger(__name__)
@@ -232,9 +232,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = parse(argv)
-    if options.output.suffix != ".safetensors" or (options.output.exists() and not options.overwrite):
-        reason = "exists; --overwrite replaces it" if options.output.exists() else "must end in .safetensors"
-        print(f"pair_train: {options.output} {reason}", file=sys.stderr)
+    try:
+        if options.output.suffix != ".safetensors":
+            raise ValueError(f"{options.output} must end in .safetensors")
+        refuse_existing(options.output, options.overwrite)
+    except ValueError as error:
+        print(f"pair_train: {error}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)

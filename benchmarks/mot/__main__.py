@@ -12,6 +12,7 @@ from typing import NoReturn
 from benchmarks.mot.evaluation import Evaluation, evaluate
 from benchmarks.mot.rules import RULES, Rules
 from benchmarks.mot.table import markdown, terminal
+from tracker.arguments import refuse_existing
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
 
@@ -66,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rules = Rules(tuple(options.classes or rules.classes), tuple(options.distractors or rules.distractors))
     printed = options.json == Path("-")
     try:
-        if options.json and not printed and options.json.exists() and not options.overwrite:
-            raise ValueError(f"{options.json} exists; --overwrite replaces it")
+        refuse_existing(None if printed else options.json, options.overwrite)
         evaluation = evaluate(options.groundtruth, options.results, rules, options.only, options.partial)
         _say(evaluation)
         if options.json and not printed:
