@@ -49,6 +49,7 @@ def candidate_pairs(
     starts: Integers,
     longest: int,
     most: int,
+    most_in_all: int,
 ) -> tuple[Integers, Integers]:
     """Pairs of an end and a later start that are near enough, the nearest `most` for each end and gap.
 
@@ -58,18 +59,20 @@ def candidate_pairs(
         ends, starts: detections to pair, by rising frame.
         longest: gap in frames.
         most: starts for one end in one frame.
+        most_in_all: the nearest that are kept of one end's, so that the pairs of a crowd grow no faster than it.
 
     Returns:
         Two arrays (P,): the earlier and the later detection of each pair.
     """
     earlier, later = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
+    distances = [np.float64(0) for _ in range(0)]
     near = np.empty(most)
     which = np.empty(most, np.int64)
     low = 0
     for i in ends:
         while low < len(starts) and frame[starts[low]] <= frame[i]:
             low += 1
-        k = low
+        k, kept = low, len(later)
         while k < len(starts) and frame[starts[k]] - frame[i] <= longest:
             now, count = frame[starts[k]], 0
             dt = points[starts[k], 0] - points[i, 0]
@@ -95,4 +98,13 @@ def candidate_pairs(
             for n in range(count):
                 earlier.append(i)
                 later.append(which[n])
+                distances.append(near[n])
+        if len(distances) > most_in_all:
+            nearest = np.sort(np.argsort(np.array(distances))[:most_in_all])
+            for n in range(most_in_all):
+                later[kept + n] = later[kept + nearest[n]]
+            for _ in range(len(distances) - most_in_all):
+                earlier.pop()
+                later.pop()
+        distances.clear()
     return np.array(earlier), np.array(later)

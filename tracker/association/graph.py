@@ -18,6 +18,7 @@ from tracker.association.tracklets import link_neighbours, near_pairs
 from tracker.association.trail import Floats, Integers, number_chains
 
 NEAREST = 10  # starts that one end may be linked to in one frame
+NEAREST_IN_ALL = 40  # and in all frames; of real videos' links none is lost by it
 MOST = 20  # links kept of one tracklet in either direction
 REFINED = 2  # times that links are judged again
 POSSIBLE = -5.0  # log odds below which a link is not looked at
@@ -121,7 +122,7 @@ def _judge(
     first, last = ends_of(chain)
     starts = first[first >= len(scene.heads)]
     first_last = np.sort(last), np.sort(starts)  # detections rise in time, so rows in order do
-    earlier, later = near_pairs(scene, past, future, *first_last, longest_gap, NEAREST)
+    earlier, later = near_pairs(scene, past, future, *first_last, longest_gap, NEAREST, NEAREST_IN_ALL)
     context = pair_features(scene.points, past, scene.points, future, earlier, later, scene.rate)
     appearance = None if cue is None or patches is None else cue.compare(patches[earlier], patches[later])
     odds = model.pair_log_odds(context, appearance)

@@ -50,10 +50,21 @@ def link_neighbours(scene: Scene, log_odds: Callable[[Floats], Floats]) -> Integ
 
 
 def near_pairs(
-    scene: Scene, past: Floats, future: Floats, ends: Integers, starts: Integers, longest: int, most: int
+    scene: Scene,
+    past: Floats,
+    future: Floats,
+    ends: Integers,
+    starts: Integers,
+    longest: int,
+    most: int,
+    most_in_all: int | None = None,
 ) -> tuple[Integers, Integers]:
-    """Pairs of an end and a later start that are near enough; see `tracker.association.candidates.candidate_pairs`."""
-    return candidate_pairs(scene.points, past, future, scene.frame, scene.category, ends, starts, longest, most)
+    """Pairs of an end and a later start that are near enough; see `tracker.association.candidates.candidate_pairs`.
+
+    `most_in_all`: ``None`` keeps all of them.
+    """
+    in_all = len(starts) if most_in_all is None else most_in_all
+    return candidate_pairs(scene.points, past, future, scene.frame, scene.category, ends, starts, longest, most, in_all)
 
 
 def _has_rival(side: Integers, odds: Floats, n: int) -> NDArray[np.bool_]:

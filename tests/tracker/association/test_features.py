@@ -149,15 +149,18 @@ def test_the_frame_rate_changes_the_count_of_frames_alone() -> None:
     np.testing.assert_allclose(np.delete(found, frames, 1), np.delete(expected, frames, 1), atol=1e-8)
 
 
-@given(st.integers(0, 500), st.integers(1, 6), st.integers(1, 4))
+@given(st.integers(0, 500), st.integers(1, 6), st.integers(1, 4), st.integers(1, 12))
 @settings(deadline=None, max_examples=20)
-def test_candidates_are_the_nearest_of_those_within_reach(seed: int, longest: int, most: int) -> None:
+def test_candidates_are_the_nearest_of_those_within_reach(seed: int, longest: int, most: int, in_all: int) -> None:
     scene, owner = tracklets(seed, people=8)
     past, future = scene.known(np.unique(owner, return_inverse=True)[1])
     rows = np.arange(len(scene))
-    earlier, later = candidate_pairs(scene.points, past, future, scene.frame, scene.category, rows, rows, longest, most)
+    earlier, later = candidate_pairs(
+        scene.points, past, future, scene.frame, scene.category, rows, rows, longest, most, in_all
+    )
     expected = set()
     for i in rows:
+        of_all = []
         for frame in range(scene.frame[i] + 1, scene.frame[i] + longest + 1):
             reach = []
             for j in np.flatnonzero(scene.frame == frame):
@@ -171,7 +174,8 @@ def test_candidates_are_the_nearest_of_those_within_reach(seed: int, longest: in
                 d = min(np.linalg.norm(way) for way in ways) / body / (SLACK + SPEED * dt)
                 if d <= 1 and abs(a[4] - b[4]) <= SIZES:
                     reach.append((d, int(j)))
-            expected |= {(int(i), j) for _, j in sorted(reach)[:most]}
+            of_all += sorted(reach)[:most]
+        expected |= {(int(i), j) for _, j in sorted(of_all)[:in_all]}
     assert set(zip(earlier.tolist(), later.tolist(), strict=True)) == expected
 
 
@@ -180,7 +184,7 @@ def test_other_classes_are_no_candidates() -> None:
     scene = Scene.of(frames, 10.0)
     rows = np.arange(4)
     pairs = candidate_pairs(
-        scene.points, scene.nothing(), scene.nothing(), scene.frame, scene.category, rows, rows, 9, 9
+        scene.points, scene.nothing(), scene.nothing(), scene.frame, scene.category, rows, rows, 9, 9, 9
     )
     assert set(zip(*map(np.ndarray.tolist, pairs), strict=True)) == {(0, 2), (1, 3)}
 
