@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -19,14 +19,17 @@ import cv2
 import numpy as np
 
 from benchmarks.reliability.damage import cut_off, flip_bits
-from benchmarks.reliability.servers import FPS, free_port, has_rtsp, picture, serving
+from benchmarks.reliability.servers import DISC, FPS, free_port, picture, serving
 from tracker.capture import CaptureThread
-from tracker.result import TrackState
+from tracker.frame import Frame, Image
+from tracker.result import Box, TrackState
+from tracker.siam import SiamTracker
 from tracker.sinks import read_results
 from tracker.sources import SourceError, open_source
 
 FRAMES = 100  # of the clip, where the whole is not needed
 CLIP, BOX = Path("examples/demo.mp4"), "examples/demo_box.json"
+DISC_BOX = (210.0, 90.0, 60.0, 60.0)  # round the disc of a stream, where it stands at first
 PATIENCE = 600  # seconds for a command, on a busy machine
 SMALL_DISK = "20m"  # a video stops with 16 MiB to spare
 
@@ -146,60 +149,78 @@ def resolution(folder: Path) -> Outcome:
     return Outcome("resolution of a stream switches", happened, run.code == 0 and len(rows) == readable == FRAMES)
 
 
-def frozen(folder: Path) -> Outcome:
+def frozen(folder: Path, rtsp: bool = False) -> Outcome:
     """A stream that goes silent with the connection open and does not come back: the command gives up, and keeps what
     it has.
     """
-    port, table = free_port(), folder / "out.jsonl"
-    source = ("--video", f"http://127.0.0.1:{port}/live", "--box", "220,100,60,60", "--reconnect", "2")
-    with serving(port) as server:
-        process = start(*source, "--save", table)
+    port, table, video = free_port(), folder / "out.jsonl", folder / "out.mp4"
+    with serving(port, rtsp=rtsp) as server:
+        process = start(*_stream(port, rtsp), "--save", table, "--output", video, "--reconnect", "2")
         _wait_for_rows(table, 10, process)
         server.send_signal(signal.SIGSTOP)
         since = time.monotonic()
         run = end(process)
         seconds = time.monotonic() - since
-    rows = len(read_results(table))
-    happened = f"exit code {run.code} after {seconds:.0f} s, {rows} rows kept, {run.last_line}"
-    kept = run.code == 2 and run.in_one_line and rows >= 10 and rows == run.summary.get("frames")
-    return Outcome("stream freezes for ever, --reconnect 2", happened.replace(str(port), "PORT"), kept)
+    rows, readable = len(read_results(table)), count_frames(video)
+    happened = f"exit code {run.code} after {seconds:.0f} s, {rows} rows and {readable} frames of video kept"
+    kept = run.code == 2 and run.in_one_line and rows >= 10 and rows == readable == run.summary.get("frames")
+    what = f"{_protocol(rtsp)} stream freezes for ever, --reconnect 2"
+    return Outcome(what, f"{happened}, {run.last_line}".replace(str(port), "PORT"), kept)
+
+
+def _protocol(rtsp: bool) -> str:
+    return "RTSP" if rtsp else "MJPEG"
+
+
+def _url(port: int, rtsp: bool) -> str:
+    return f"{'rtsp' if rtsp else 'http'}://127.0.0.1:{port}/live"
+
+
+def _stream(port: int, rtsp: bool) -> tuple[str, ...]:
+    """Arguments of the command line that follows a stream's disc."""
+    return "--video", _url(port, rtsp), "--box", ",".join(map(str, DISC_BOX))
 
 
 def command_restarted(folder: Path, rtsp: bool = False) -> Outcome:
     """A stream's server killed under the command line, and another started in its place."""
-    what = f"{'RTSP' if rtsp else 'MJPEG'} server killed and restarted, command line"
-    if rtsp and not has_rtsp():
-        return Outcome(what, "GStreamer's RTSP server is not installed here", None)
-    port, table = free_port(), folder / "out.csv"
-    url = f"{'rtsp' if rtsp else 'http'}://127.0.0.1:{port}/live"
+    port, table, video, frames = free_port(), folder / "out.csv", folder / "out.mp4", 2 * FRAMES
     with serving(port, rtsp=rtsp) as server:
-        process = start("--video", url, "--box", "220,100,60,60", "--max-frames", FRAMES, "--save", table)
+        process = start(
+            *_stream(port, rtsp), "--max-frames", frames, "--save", table, "--output", video, "--reconnect", "60"
+        )
         _wait_for_rows(table, 20, process)
         server.send_signal(signal.SIGKILL)
         server.wait()
         time.sleep(1.0)
+        before = len(read_results(table))
         with serving(port, rtsp=rtsp):
+            since = time.monotonic()
+            _wait_for_rows(table, before + 1, process)
+            seconds = time.monotonic() - since
             run = end(process)
-    rows = read_results(table)
+    rows, readable = read_results(table), count_frames(video)
     forward = all(a.frame < b.frame and a.time < b.time for a, b in itertools.pairwise(rows))  # type: ignore[operator]
+    with open_source(video) as source:
+        after = [(row.box, frame.image) for row, frame in zip(rows, source, strict=False)][before:]
+    share = _share_on_disc(after)
     said = "; ".join(line.removeprefix("track: ") for line in run.errors.splitlines()).replace(str(port), "PORT")
-    clock = f"index and time {'never step back' if forward else 'STEP BACK'}"
-    happened = f"exit code {run.code}, {len(rows)} rows, {clock}; {said}"
-    return Outcome(what, happened, run.code == 0 and len(rows) == FRAMES and forward and "is back after" in run.errors)
+    happened = (
+        f"frames again {seconds:.1f} s after the restart, the box on the target in {100 * share:.0f} % of them; exit "
+        f"code {run.code}, {len(rows)} rows, {readable} frames of video readable, {_clock(forward)}; {said}"
+    )
+    whole = run.code == 0 and len(rows) == readable == frames
+    kept = whole and forward and share >= 0.5 and "is back after" in run.errors
+    return Outcome(f"{_protocol(rtsp)} server killed and restarted, command line", happened, kept)
 
 
 def restarted(folder: Path, rtsp: bool = False, freeze: bool = False) -> Outcome:
     """A stream's server killed, or frozen, and another started in its place: `CaptureThread` finds it again."""
-    what = f"{'RTSP' if rtsp else 'MJPEG'} server {'frozen, then ' if freeze else ''}killed and restarted"
-    if rtsp and not has_rtsp():
-        return Outcome(what, "GStreamer's RTSP server is not installed here", None)
     port = free_port()
-    url = f"{'rtsp' if rtsp else 'http'}://127.0.0.1:{port}/live"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each reconnection is one
         with (
             serving(port, rtsp=rtsp) as server,
-            CaptureThread(url, timeout=10.0 if rtsp else 3.0, patience=60.0) as frames,
+            CaptureThread(_url(port, rtsp), timeout=3.0, patience=60.0) as frames,
         ):
             before = [next(frames) for _ in range(20)]
             server.send_signal(signal.SIGSTOP if freeze else signal.SIGKILL)
@@ -209,14 +230,30 @@ def restarted(folder: Path, rtsp: bool = False, freeze: bool = False) -> Outcome
             server.wait()
             with serving(port, rtsp=rtsp):
                 since = time.monotonic()
-                after = _until_again(frames)
+                before += _until_again(frames)
                 seconds = time.monotonic() - since
                 reconnects = frames.reconnects
-                after += [next(frames) for _ in range(20)]
-    return _continued(what, [*before, *after], f"frames again {seconds:.1f} s after the restart", reconnects)
+                after = [before.pop(), *(next(frames) for _ in range(FRAMES))]
+    tracker = SiamTracker.from_pretrained("compact")
+    tracker.init(before[0].image, DISC_BOX)
+    boxes = [tracker.update(frame.image, frame.timestamp).box for frame in before[1:] + after]
+    share = _share_on_disc([(box, frame.image) for box, frame in zip(boxes[-len(after) :], after, strict=True)])
+    happened = f"frames again {seconds:.1f} s after the restart, the box on the target in {100 * share:.0f} % of them"
+    what = f"{_protocol(rtsp)} server {'frozen, then ' if freeze else ''}killed and restarted"
+    found = _continued(what, before + after, happened, reconnects)
+    return replace(found, kept=found.kept and share >= 0.5)
 
 
-def _until_again(frames: CaptureThread) -> list:  # type: ignore[type-arg]
+def _share_on_disc(found: list[tuple[Box, Image]]) -> float:
+    """How many of the boxes have their centre within half the disc's radius of its own, which its colour shows."""
+    errors = []
+    for (x, y, w, h), image in found:
+        rows, columns = np.nonzero(np.abs(image.astype(int) - DISC).max(axis=2) < 30)
+        errors.append(np.hypot(x + w / 2 - np.median(columns), y + h / 2 - np.median(rows)))
+    return float(np.mean(np.less(errors, DISC_BOX[2] / 4))) if errors else 0.0
+
+
+def _until_again(frames: CaptureThread) -> list[Frame]:
     """What comes until the source was opened again, that frame with it."""
     found = []
     while frames.reconnects == 0:
@@ -225,12 +262,16 @@ def _until_again(frames: CaptureThread) -> list:  # type: ignore[type-arg]
     return [*found, next(frames)]
 
 
-def _continued(what: str, frames: list, happened: str, reconnects: int) -> Outcome:  # type: ignore[type-arg]
+def _continued(what: str, frames: list[Frame], happened: str, reconnects: int) -> Outcome:
     steps = list(itertools.pairwise(frames))
     forward = all(a.index < b.index and a.timestamp < b.timestamp for a, b in steps)
     gap = max(b.timestamp - a.timestamp for a, b in steps)
-    clock = f"index and time {'never step back' if forward else 'STEP BACK'}, longest gap {gap:.1f} s"
+    clock = f"{_clock(forward)}, longest gap {gap:.1f} s"
     return Outcome(what, f"{happened}; opened again {reconnects} ×; {clock}", forward and reconnects >= 1)
+
+
+def _clock(forward: bool) -> str:
+    return f"index and time {'never step back' if forward else 'STEP BACK'}"
 
 
 class Camera:
@@ -386,9 +427,11 @@ FAULTS: dict[str, Callable[[Path], Outcome]] = {
     "truncated": truncated,
     "resolution": resolution,
     "frozen": frozen,
+    "frozen-rtsp": lambda folder: frozen(folder, rtsp=True),
     "mjpeg-restarted": restarted,
     "mjpeg-frozen": lambda folder: restarted(folder, freeze=True),
     "rtsp-restarted": lambda folder: restarted(folder, rtsp=True),
+    "rtsp-frozen": lambda folder: restarted(folder, rtsp=True, freeze=True),
     "command-mjpeg-restarted": command_restarted,
     "command-rtsp-restarted": lambda folder: command_restarted(folder, rtsp=True),
     "unplugged": unplugged,

@@ -1,4 +1,4 @@
-"""Streams on the loopback that can be frozen, cut off and killed: MJPEG over HTTP, and RTSP where GStreamer is there.
+"""Streams on the loopback that can be frozen, cut off and killed: MJPEG over HTTP here, RTSP in `rtsp`.
 
 python -m benchmarks.reliability.servers PORT [--sizes 320x240 160x120] [--every 60] [--freeze-after 20]
 """
@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,35 +23,17 @@ from tracker.arguments import positive
 
 BOUNDARY = "frame"
 FPS = 25.0
-PYTHON_WITH_GSTREAMER = Path("/usr/bin/python3")
-RTSP = """
-import sys
-import gi
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
-Gst.init(None)
-server = GstRtspServer.RTSPServer()
-server.set_address("127.0.0.1")
-server.set_service(sys.argv[1])
-factory = GstRtspServer.RTSPMediaFactory()
-factory.set_launch(
-    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 "
-    "! x264enc tune=zerolatency key-int-max=25 speed-preset=ultrafast ! rtph264pay name=pay0 )"
-)
-server.get_mount_points().add_factory("/live", factory)
-server.attach(None)
-GLib.MainLoop().run()
-"""
+DISC = (40, 200, 230)  # its colour
+STILL = 75  # pictures for which the disc stands, while a tracker starts
 
 
 def picture(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Frame `index` of the stream: a disc that goes round, (H, W, 3) uint8 BGR of `size` (width, height)."""
+    """Frame `index` of the stream: a disc that stands, then goes round; (H, W, 3) uint8 BGR, `size` is (W, H)."""
     width, height = size
     image = np.full((height, width, 3), 90, np.uint8)
-    angle = index / 20
+    angle = max(index - STILL, 0) / 20
     centre = (round(width * (0.5 + 0.25 * np.cos(angle))), round(height * (0.5 + 0.25 * np.sin(angle))))
-    cv2.circle(image, centre, max(min(size) // 8, 2), (40, 200, 230), -1)
+    cv2.circle(image, centre, max(min(size) // 8, 2), DISC, -1)
     return image
 
 
@@ -90,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until killed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.servers", description=__doc__)
     parser.add_argument("port", type=positive)
-    parser.add_argument("--sizes", nargs="+", type=_size, default=[(320, 240)], metavar="WxH")
+    parser.add_argument("--sizes", nargs="+", type=parse_size, default=[(320, 240)], metavar="WxH")
     parser.add_argument("--every", type=positive, default=60, metavar="N", help="frames of a size, until the next")
     parser.add_argument("--freeze-after", type=positive, metavar="N", help="send N frames and then nothing")
     options = parser.parse_args(argv)
@@ -107,15 +88,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def has_rtsp() -> bool:
-    """Whether this machine has GStreamer's RTSP server for its own Python."""
-    check = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-    try:
-        return subprocess.run([PYTHON_WITH_GSTREAMER, "-c", check], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
-
-
 @contextmanager
 def serving(port: int, *arguments: str, rtsp: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process of its own, which listens; killed (SIGKILL) at the end, if it still lives.
@@ -123,8 +95,8 @@ def serving(port: int, *arguments: str, rtsp: bool = False) -> Iterator[subproce
     Raises:
         RuntimeError: it does not listen within 30 s.
     """
-    mjpeg = [sys.executable, "-m", "benchmarks.reliability.servers", str(port), *arguments]
-    command = [str(PYTHON_WITH_GSTREAMER), "-c", RTSP, str(port)] if rtsp else mjpeg
+    module = f"benchmarks.reliability.{'rtsp' if rtsp else 'servers'}"
+    command = [sys.executable, "-m", module, str(port), *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port, process)
@@ -143,7 +115,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"no server on port {port}: exit code {process.poll()}")
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """A picture's ``WIDTHxHEIGHT``, for `argparse`."""
     width, _, height = text.partition("x")
     return positive(width), positive(height)
 
