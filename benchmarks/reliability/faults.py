@@ -30,6 +30,7 @@ from tracker.sources import SourceError, open_source
 FRAMES = 100  # of the clip, where the whole is not needed
 CLIP, BOX = Path("examples/demo.mp4"), "examples/demo_box.json"
 DISC_BOX = (210.0, 90.0, 60.0, 60.0)  # round the disc of a stream, where it stands at first
+STILL, BRIEFLY = ("--still", "1000"), ("--still", "75")  # for as long as a tracker starts, or its connection
 PATIENCE = 600  # seconds for a command, on a busy machine
 SMALL_DISK = "20m"  # a video stops with 16 MiB to spare
 
@@ -154,7 +155,7 @@ def frozen(folder: Path, rtsp: bool = False) -> Outcome:
     it has.
     """
     port, table, video = free_port(), folder / "out.jsonl", folder / "out.mp4"
-    with serving(port, rtsp=rtsp) as server:
+    with serving(port, *STILL, rtsp=rtsp) as server:
         process = start(*_stream(port, rtsp), "--save", table, "--output", video, "--reconnect", "2")
         _wait_for_rows(table, 10, process)
         server.send_signal(signal.SIGSTOP)
@@ -184,7 +185,7 @@ def _stream(port: int, rtsp: bool) -> tuple[str, ...]:
 def command_restarted(folder: Path, rtsp: bool = False) -> Outcome:
     """A stream's server killed under the command line, and another started in its place."""
     port, table, video, frames = free_port(), folder / "out.csv", folder / "out.mp4", 2 * FRAMES
-    with serving(port, rtsp=rtsp) as server:
+    with serving(port, *STILL, rtsp=rtsp) as server:
         process = start(
             *_stream(port, rtsp), "--max-frames", frames, "--save", table, "--output", video, "--reconnect", "60"
         )
@@ -193,7 +194,7 @@ def command_restarted(folder: Path, rtsp: bool = False) -> Outcome:
         server.wait()
         time.sleep(1.0)
         before = len(read_results(table))
-        with serving(port, rtsp=rtsp):
+        with serving(port, *BRIEFLY, rtsp=rtsp):
             since = time.monotonic()
             _wait_for_rows(table, before + 1, process)
             seconds = time.monotonic() - since
@@ -219,7 +220,7 @@ def restarted(folder: Path, rtsp: bool = False, freeze: bool = False) -> Outcome
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each reconnection is one
         with (
-            serving(port, rtsp=rtsp) as server,
+            serving(port, *STILL, rtsp=rtsp) as server,
             CaptureThread(_url(port, rtsp), timeout=3.0, patience=60.0) as frames,
         ):
             before = [next(frames) for _ in range(20)]
@@ -228,7 +229,7 @@ def restarted(folder: Path, rtsp: bool = False, freeze: bool = False) -> Outcome
             with suppress(ProcessLookupError):
                 server.kill()
             server.wait()
-            with serving(port, rtsp=rtsp):
+            with serving(port, *BRIEFLY, rtsp=rtsp):
                 since = time.monotonic()
                 before += _until_again(frames)
                 seconds = time.monotonic() - since

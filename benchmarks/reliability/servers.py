@@ -1,6 +1,6 @@
 """Streams on the loopback that can be frozen, cut off and killed: MJPEG over HTTP here, RTSP in `rtsp`.
 
-python -m benchmarks.reliability.servers PORT [--sizes 320x240 160x120] [--every 60] [--freeze-after 20]
+python -m benchmarks.reliability.servers PORT [--sizes 320x240 160x120] [--every 60] [--freeze-after 20] [--still 75]
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.arguments import positive
+from tracker.arguments import natural, positive
 
 BOUNDARY = "frame"
 FPS = 25.0
-DISC = (40, 200, 230)  # its colour
-STILL = 75  # pictures for which the disc stands, while a tracker starts
+DISC = (40, 200, 230)  # BGR
 
 
 def picture(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Frame `index` of the stream: a disc that stands, then goes round; (H, W, 3) uint8 BGR, `size` is (W, H)."""
+    """Frame `index` of the stream: a disc that goes round, (H, W, 3) uint8 BGR of `size` (width, height)."""
     width, height = size
     image = np.full((height, width, 3), 90, np.uint8)
-    angle = max(index - STILL, 0) / 20
+    angle = index / 20
     centre = (round(width * (0.5 + 0.25 * np.cos(angle))), round(height * (0.5 + 0.25 * np.sin(angle))))
     cv2.circle(image, centre, max(min(size) // 8, 2), DISC, -1)
     return image
@@ -43,6 +42,7 @@ class _Mjpeg(http.server.BaseHTTPRequestHandler):
     sizes: Sequence[tuple[int, int]] = ((320, 240),)
     every = 60
     freeze_after: int | None = None
+    still = 0
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -53,7 +53,7 @@ class _Mjpeg(http.server.BaseHTTPRequestHandler):
         try:
             while True:
                 size = self.sizes[index // self.every % len(self.sizes)]
-                data = cv2.imencode(".jpg", picture(index, size))[1].tobytes()
+                data = cv2.imencode(".jpg", picture(max(index - self.still, 0), size))[1].tobytes()
                 head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 self.wfile.write(head.encode() + data + b"\r\n")
                 index += 1
@@ -71,11 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until killed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.servers", description=__doc__)
     parser.add_argument("port", type=positive)
-    parser.add_argument("--sizes", nargs="+", type=parse_size, default=[(320, 240)], metavar="WxH")
+    parser.add_argument("--sizes", nargs="+", type=_size, default=[(320, 240)], metavar="WxH")
     parser.add_argument("--every", type=positive, default=60, metavar="N", help="frames of a size, until the next")
     parser.add_argument("--freeze-after", type=positive, metavar="N", help="send N frames and then nothing")
+    parser.add_argument("--still", type=natural, default=0, metavar="N", help="frames for which the disc stands first")
     options = parser.parse_args(argv)
     _Mjpeg.sizes, _Mjpeg.every, _Mjpeg.freeze_after = options.sizes, options.every, options.freeze_after
+    _Mjpeg.still = options.still
     with http.server.ThreadingHTTPServer(("127.0.0.1", options.port), _Mjpeg) as server:
         server.serve_forever()
     return 0
@@ -115,8 +117,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"no server on port {port}: exit code {process.poll()}")
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """A picture's ``WIDTHxHEIGHT``, for `argparse`."""
+def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     return positive(width), positive(height)
 
