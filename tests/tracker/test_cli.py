@@ -450,11 +450,12 @@ def wait_for_rows(table: Path, count: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_stream_goes_on_when_its_server_is_back(tmp_path: Path):
-    port, table = free_port(), tmp_path / "out.csv"
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_stream_goes_on_when_its_server_is_back(tmp_path: Path, scheme: str):
+    port, table, rtsp = free_port(), tmp_path / "out.csv", scheme == "rtsp"
     command = (
         "--video",
-        f"http://127.0.0.1:{port}/live",
+        f"{scheme}://127.0.0.1:{port}/live",
         "--box",
         "220,100,60,60",
         "--max-frames",
@@ -462,12 +463,12 @@ def test_a_stream_goes_on_when_its_server_is_back(tmp_path: Path):
         "--save",
         table,
     )
-    with serving(port) as server:
+    with serving(port, rtsp=rtsp) as server:
         process = start(*command)
         wait_for_rows(table, 10)
         server.send_signal(signal.SIGKILL)
         server.wait()
-    with serving(port):
+    with serving(port, rtsp=rtsp):
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "is opened again: " in said

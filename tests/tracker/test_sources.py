@@ -389,11 +389,12 @@ def test_a_camera_that_is_not_there_is_an_error(camera):
         open_source(-1)
 
 
-def test_a_url_that_does_not_answer_is_an_error():
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_url_that_does_not_answer_is_an_error(scheme):
     with socket.socket() as server:  # accepts the connection and says nothing
         server.bind(("127.0.0.1", 0))
         server.listen()
-        url = f"http://me:secret@127.0.0.1:{server.getsockname()[1]}/live"
+        url = f"{scheme}://me:secret@127.0.0.1:{server.getsockname()[1]}/live"
         began = time.monotonic()
         with pytest.raises(SourceError, match=r"cannot be opened.*within 0\.5 s") as caught:
             open_source(url, timeout=0.5)
