@@ -41,13 +41,16 @@ def listening(fps: float = 25.0) -> Iterator[int]:
 def test_ffmpeg_decodes_what_opencv_decodes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rtsp, "picture", scenery)
     with listening() as port:
-        capture = cv2.VideoCapture(f"rtsp://127.0.0.1:{port}/live", cv2.CAP_FFMPEG)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]
+        capture = cv2.VideoCapture(f"rtsp://127.0.0.1:{port}/live", cv2.CAP_FFMPEG, limits)
         got = [capture.read()[1] for _ in range(3)]
+        times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(5) if capture.grab()]
         capture.release()
     wanted = [cv2.imdecode(np.frombuffer(jpeg(scenery(index)), np.uint8), cv2.IMREAD_COLOR) for index in range(3)]
     for image, same in zip(got, wanted, strict=True):
         assert np.abs(image.astype(int) - same).max() <= 4
     assert np.abs(got[0].astype(int) - wanted[2]).max() > 4  # pictures differ by more than decoders do
+    assert np.diff(times) == pytest.approx(1000 / 25)
 
 
 def test_packets_are_those_of_the_rfcs():
