@@ -16,7 +16,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -234,12 +234,8 @@ class VideoSink(Sink):
         self.frames += 1
 
     def close(self) -> None:
-        self._entered = False
-        if self._writer is None:
+        if not self._release():
             return
-        writer, self._writer = self._writer, None
-        with self._explained(writer):
-            writer.release()
         readable = _count_frames(self.path)
         if readable < self.frames - 2:  # containers that estimate their length may be off by a frame or two
             raise SinkError(f"{self.path} is incomplete: {readable} of {self.frames} frames; is the disk full?")
@@ -247,15 +243,25 @@ class VideoSink(Sink):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        if error is None:
             self.close()
-        except SinkError:
-            if error is None:  # what ended the block comes first: an interrupt stays an interrupt
-                raise
+        else:  # it comes before what goes wrong here: an interrupt stays an interrupt
+            with suppress(SinkError):
+                self._release()
         if self.frames == 0:
             self.path.unlink(missing_ok=True)  # an empty file is not a video
             if error is None:
                 raise SinkError(f"{self.path}: no frame was written")
+
+    def _release(self) -> bool:
+        """Finish the file; False if there is none to finish."""
+        self._entered = False
+        if self._writer is None:
+            return False
+        writer, self._writer = self._writer, None
+        with self._explained(writer):
+            writer.release()
+        return True
 
     @contextmanager
     def _explained(self, writer: cv2.VideoWriter | Mp4Writer) -> Iterator[None]:

@@ -6,6 +6,8 @@ import contextlib
 import csv
 import json
 import math
+import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +29,7 @@ from tracker.sinks import (
     open_results,
     read_results,
 )
-from tracker.sources import open_source
+from tracker.sources import SourceError, open_source
 
 TEXT = [".csv", ".jsonl", ".txt"]
 VIDEO = [".mp4", ".avi", ".mkv"]
@@ -370,3 +372,31 @@ def test_a_video_that_was_cut_off_is_an_error(tmp_path, suffix, limit, message):
         write_frames(sink, 100)
     if "File too large" in str(caught.value):
         assert f"; {len(list(open_source(path)))} frames" in str(caught.value)
+
+
+def test_an_interrupt_does_not_wait_for_a_stream_that_is_being_opened(tmp_path: Path):
+    """OpenCV opens one video at a time, so a look at the finished file would."""
+    path = tmp_path / "out.mp4"
+
+    def never_answered(port: int) -> None:
+        with contextlib.suppress(SourceError):
+            open_source(f"rtsp://127.0.0.1:{port}/live", timeout=5)
+
+    def interrupted(server: socket.socket) -> None:
+        with VideoSink(path, 25) as sink:
+            write_frames(sink, 3)
+            thread.start()
+            connections.append(server.accept()[0])
+            raise KeyboardInterrupt
+
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=never_answered, args=[server.getsockname()[1]])
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(server)
+        thread.join(0.5)
+        assert thread.is_alive()  # it was not waited for
+    connections[0].close()
+    thread.join()
+    with open_source(path) as source:
+        assert len(list(source)) == 3
