@@ -59,10 +59,10 @@ class Witness(Confidence):
 
     seen: Decoded
 
-    def judge(self, decoded: Decoded) -> tuple[float, TrackState]:
+    def judge(self, decoded: Decoded, familiar: bool = True) -> tuple[float, TrackState]:
         """See `Confidence.judge`."""
         self.seen = decoded
-        score, _ = super().judge(decoded)
+        score, _ = super().judge(decoded, familiar)
         return score, TrackState.TRACKING
 
 

@@ -57,10 +57,15 @@ class Confidence:
     hopeless: int = 0
     passed: int = 0
 
-    def judge(self, decoded: Decoded) -> tuple[float, TrackState]:
-        """Take in one frame's response; return the smoothed score in [0, 1] and the state."""
+    def judge(self, decoded: Decoded, familiar: bool = True) -> tuple[float, TrackState]:
+        """Take in one frame's response; return the smoothed score in [0, 1] and the state.
+
+        Args:
+            decoded: what the response says.
+            familiar: whether the place has the target's colours (`tracker.colour`); if not, it is not the target.
+        """
         config = self.config
-        raw = probability(decoded, config)
+        raw = probability(decoded, config) if familiar else 0.0
         self.score = config.memory * self.score + (1 - config.memory) * raw
         self.hopeless = self.hopeless + 1 if raw < config.hopeless else max(self.hopeless - 1, 0)
         self.passed = self.passed + 1 if self.state is TrackState.LOST and raw >= config.passing else 0

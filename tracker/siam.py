@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tracker.box import validate_box
 from tracker.budget import Budget, BudgetConfig
+from tracker.colour import ColourConfig, ColourModel
 from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.crop import centre_of, crop, crops, exemplar_side, mean_colour
 from tracker.decode import (
@@ -57,6 +58,7 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "memory": (0.0, 1.0),
     "smallest": (1.0, 1e6),
     "passing": (0.0, 1.0),
+    "colour_gate": (0.0, 1e6),
     "looks": (1, 10**9),
     "redetect_every": (0, 10**9),
     "budget_ms": (0.0, 1e9),
@@ -64,11 +66,12 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "online_rate": (0.0, 1.0),
     "online_spread": (0.0, 10.0),
     "online_ridge": (0.0, 1e6),
+    "online_channels": (1, 10**9),
 }
 
 
 @dataclass(frozen=True)
-class TrackerConfig(DecodeConfig, ConfidenceConfig, OnlineConfig, RedetectionConfig, BudgetConfig):
+class TrackerConfig(DecodeConfig, ConfidenceConfig, ColourConfig, OnlineConfig, RedetectionConfig, BudgetConfig):
     """All that can be set on a tracker; a model's card overrides the defaults, keywords override the card.
 
     Attributes:
@@ -123,6 +126,7 @@ class Target:
         trusted_size: (w, h) when it was TRACKING last.
         kernel: (S or 1, K, k, k) of the exemplar, at each scale if the pyramid is of exemplars.
         confidence: the state machine.
+        colours: that it has; `None` if the configuration does not ask for them.
         filter: what is learned of target and background in this video; `None` if the configuration asks for none.
         redetection: the search over the whole frame; `None` if the configuration asks for none.
         motion: how it moves, as far as known; watched only, no part of the search.
@@ -135,6 +139,7 @@ class Target:
     trusted_size: tuple[float, float]
     kernel: NDArray[np.float32]
     confidence: Confidence
+    colours: ColourModel | None = None
     filter: CorrelationFilter | None = None
     redetection: Redetection | None = None
     motion: Motion | None = None
@@ -234,6 +239,8 @@ class SiamTracker:
             kernel = self._look(image, centre, size, border)
             confidence = Confidence(self.config)
             self.target = Target(centre, size, size, border, size, kernel, confidence)
+            if self.config.colour_gate:
+                self.target.colours = ColourModel(image, centre, size)
             if self.config.online_share:
                 began = time.perf_counter()
                 self.target.filter = self._first_filter(self.target, image)
@@ -303,12 +310,15 @@ class SiamTracker:
         target, budget = self._tracked(), self._budget
         budget.begin(since, targets)
         decoded = self._decode(target, response, features, target.size)
-        before = target.confidence.state
-        score, state = target.confidence.judge(decoded)
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
+        before = target.confidence.state
+        familiar = before is not TrackState.LOST or self._familiar(target, image, target.centre, target.size)
+        score, state = target.confidence.judge(decoded, familiar)
         if state is TrackState.TRACKING and decoded.finite:
             target.trusted_size = target.size
+            if target.colours is not None and score >= self.config.certain:
+                target.colours.watch(image, target.centre, target.size)
             if budget.allows("learning"):
                 with budget.measured("learning"):
                     self._learn(target, decoded.shift, decoded.size)
@@ -383,6 +393,10 @@ class SiamTracker:
         h = min(max(decoded.size[1] * step, low[1]), max(float(height), target.first_size[1]))
         return (x, y), (w, h)
 
+    def _familiar(self, target: Target, image: Image, centre: tuple[float, float], size: tuple[float, float]) -> bool:
+        """Whether the colours at a place allow that the target is there."""
+        return target.colours is None or target.colours.familiar(image, centre, size, self.config.colour_gate)
+
     def _first_redetection(self, target: Target, image: Image) -> Redetection:
         """A search over the whole frame that knows the exemplar."""
         card = self.model.card
@@ -414,7 +428,8 @@ class SiamTracker:
                 decoded = self._decode(target, *search(regions, target.kernel), size)
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
-            return Sighting(centre, size, probability(decoded, self.config))
+            familiar = self._familiar(target, image, centre, size)
+            return Sighting(centre, size, probability(decoded, self.config) if familiar else 0.0)
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
 

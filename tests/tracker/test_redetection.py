@@ -244,6 +244,23 @@ def test_without_redetection_it_stays_lost(seeing, draw):
     assert overlap(results[-1].box, FAR) == 0
 
 
+@pytest.mark.parametrize("gate", [3.0, 0.0])
+def test_a_look_alike_of_another_colour_is_not_taken_for_it(seeing, draw, gate):
+    """The network sees blue alone; the target is white, and what comes instead is cyan."""
+
+    def cyan(size: tuple[int, int], *boxes) -> np.ndarray:
+        image = draw(size, *boxes)
+        if FAR in boxes:
+            image[:, :, 2] = draw(size)[:, :, 2]
+        return image
+
+    results = leave_and_return(SiamTracker(seeing, colour_gate=gate), cyan)
+    found = any(result.state is TrackState.TRACKING for result in results[40:])
+    assert found == (gate == 0)
+    followed = leave_and_return(SiamTracker(seeing, colour_gate=gate), draw)
+    assert followed[-1].state is TrackState.TRACKING
+
+
 def test_a_frame_in_which_it_is_lost_costs_two_more_search_regions(seeing, draw):
     tracker, counts = SiamTracker(seeing), []
     search = seeing.runtime.search
