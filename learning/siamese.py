@@ -350,6 +350,15 @@ def train(
     return module.network.eval()
 
 
+def origin(source: Path) -> dict[str, Any]:
+    """What a card says of a file that its training began with: name, hash, and of our own weights their training."""
+    if source.suffix != ".safetensors":
+        return {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
+    card = ModelCard.read(source.with_suffix(".json"))
+    training = {name: value for name, value in card.training.items() if name != "calibration"}
+    return {"file": source.name, "sha256": card.sha256, "training": training}
+
+
 def train_and_save(
     recipe: Recipe,
     footage: Footage,
@@ -385,7 +394,6 @@ def train_and_save(
         "command": command,
         **summary(folder),
     }
-    if teacher is not None:
-        digest = hashlib.sha256(teacher.read_bytes()).hexdigest()
-        training["teacher"] = {"file": teacher.name, "sha256": digest}
+    began_with = {"teacher": teacher, "init": options.get("init")}
+    training |= {part: origin(source) for part, source in began_with.items() if source is not None}
     return save_network(network, output, half=True, training=training, date=datetime.date.today().isoformat())

@@ -36,7 +36,7 @@ class ConfidenceConfig:
     hopeless: float = 0.4
     patience: int = 10
     memory: float = 0.5
-    passing: float = 0.6
+    passing: float = 0.4
     looks: int = 3
 
 

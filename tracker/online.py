@@ -31,15 +31,12 @@ class OnlineConfig:
         online_rate: weight of each new frame in the filter, in [0, 1].
         online_spread: standard deviation of the wanted peak, in sides of the target.
         online_ridge: regularisation, in mean energies of the features.
-        online_channels: of the features, so many are looked at: those that vary most in the first region. What has
-            little energy has little say in numerator and denominator, and costs as much.
     """
 
     online_share: float = 0.0
     online_rate: float = 0.02
     online_spread: float = 0.05
     online_ridge: float = 0.1
-    online_channels: int = 10_000
 
 
 class CorrelationFilter:
@@ -65,14 +62,12 @@ class CorrelationFilter:
         Returns:
             (R, R), about 1 on the target and 0 elsewhere; all 0 before the first `learn`.
         """
-        side = features.shape[-1]
-        channels = min(features.shape[0], self.config.online_channels)
+        channels, side = features.shape[0], features.shape[-1]
         if self.spectrum.shape[2:] != (side, channels):  # kept, as memory that is new in each frame costs time
-            self._channels = np.sort(np.argsort(-features.var(axis=(1, 2)), kind="stable")[:channels])
             self._region = np.empty((side, side, channels), np.float32)
             self._columns = np.empty((side // 2 + 1, 2 * side, channels), np.float32)
             self.spectrum = np.empty((side // 2 + 1, 2, side, channels), np.float32)
-        self._region[:] = features[self._channels].transpose(2, 1, 0)
+        self._region[:] = features.transpose(2, 1, 0)
         self._region -= self._region.mean(axis=(0, 1))
         self._region *= _window(side)
         _transform(self._region, self._columns, self.spectrum)

@@ -66,7 +66,6 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "online_rate": (0.0, 1.0),
     "online_spread": (0.0, 10.0),
     "online_ridge": (0.0, 1e6),
-    "online_channels": (1, 10**9),
 }
 
 

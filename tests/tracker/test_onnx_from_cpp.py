@@ -37,7 +37,7 @@ DEFAULTS = {
     "hopeless": 0.4,
     "patience": 10,
     "memory": 0.5,
-    "passing": 0.6,
+    "passing": 0.4,
     "looks": 3,
     "weights": [1.0, 0.0, 0.0, 0.0],
 }
