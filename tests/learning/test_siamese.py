@@ -21,7 +21,7 @@ from learning.crops import Cropper
 from learning.distil import Imitation
 from learning.footage import Footage
 from learning.pairs import PairBatches, PairConfig
-from learning.siamese import RECIPES, PairData, Recipe, SiameseTraining, train, train_and_save
+from learning.siamese import RECIPES, PairData, Recipe, SiameseTraining, origin, train, train_and_save
 from tracker import SiamTracker
 from tracker.network import ModelCard, SiameseNetwork, load_network, save_network
 
@@ -277,7 +277,8 @@ def test_imagenet_weights_fit_ciresnet_only(footage: Footage, tmp_path: Path) ->
 def test_training_starts_from_our_own_weights_of_the_same_kind(footage: Footage, tmp_path: Path) -> None:
     first = _train(_recipe(2), footage, tmp_path / "first")
     path = tmp_path / "first.safetensors"
-    save_network(first, path)
+    began = save_network(first, path, training={"pairs": 8, "command": "first", "calibration": {"auc": 0.9}})
+    assert origin(path) == {"file": path.name, "sha256": began.sha256, "training": {"pairs": 8, "command": "first"}}
     idle = dataclasses.replace(_recipe(1), learning_rate=1e-12)
     again = train(idle, footage, tmp_path / "again", accelerator="cpu", seed=5, init=path, progress=False)
     for name, tensor in first.named_parameters():
