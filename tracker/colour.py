@@ -1,10 +1,10 @@
-"""Has a place the target's colours? A lost target is not found again where it has not.
+"""Has a place the target's colours? Where it has not, the target is not there.
 
 A network is trained not to mind colours, so look-alikes of other colours deceive it; and what it takes for the target
 after a long search is more often a look-alike than beside the place where the target was a moment ago. As in Staple
 (Bertinetto et al. 2016, section 3.4), histograms of the target and of its surroundings are compared bin by bin. Here
-their log-likelihood ratio moves no box: it is only watched while the target is surely seen, so that it is known how
-much it varies, and asked when the target is lost.
+their log-likelihood ratio moves no box: it is watched while the target is surely seen, so that it is known how much it
+varies, and a place that falls far short of it is not believed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ BINS = (6, 16, 16)  # of CIELAB: lightness changes more than hue
 PLACES = 24  # along a side of the box, at which its colour is looked up
 INSIDE, BEYOND, AROUND = 0.8, 1.25, 2.0  # sides of what is the target; what is around it lies between the others
 FLOOR = 1e-3  # share of the pixels added to each bin: a colour that was hardly seen says little
-EVERY = 4  # frames between two that are learned from, as neighbours say the same
+EVERY = 4  # frames from one look at a target that is TRACKING to the next, as neighbours say the same
 MEMORY = 0.15  # share of the newest in mean and variance
+AGEING = 0.03**2  # nats² a frame that are added to the variance while the target is not TRACKING
 STEADIEST = 0.3  # nats: the least deviation, for a target that hardly varies may do so later
 
 
@@ -35,7 +36,7 @@ class ColourConfig:
 
     Attributes:
         colour_gate: deviations, in those of the target while it was surely seen, by which a place may look less like it
-            for a LOST target to be found there; 0: colours are not looked at.
+            and yet be believed; 0: colours are not looked at.
     """
 
     colour_gate: float = 3.0
@@ -63,7 +64,7 @@ class ColourModel:
         target, around = _histogram(inside.reshape(-1, 3)), _histogram(both[outside])
         self.ratio = np.log((target + FLOOR) / (around + FLOOR)).astype(np.float32)
         self.mean, self.variance = self.likeness(image, centre, size), 1.0
-        self._seen = 0
+        self._frames = 0
 
     def likeness(self, image: Image, centre: Pair, size: Pair) -> float:
         """Mean log-likelihood ratio in a box, in nats: above 0 it shows the target rather than what was around it.
@@ -74,18 +75,27 @@ class ColourModel:
         lab = _lab(image, centre, size, INSIDE, PLACES).astype(np.intp)
         return float(self.ratio[tuple(lab[:, :, axis] * bins >> 8 for axis, bins in enumerate(BINS))].mean())
 
-    def watch(self, image: Image, centre: Pair, size: Pair) -> None:
-        """Take in a frame in which the target is surely there."""
-        self._seen += 1
-        if self._seen % EVERY == 0:
-            off = self.likeness(image, centre, size) - self.mean
-            self.mean += MEMORY * off
-            self.variance += MEMORY * (off * off - self.variance)
+    def due(self, tracking: bool) -> bool:
+        """Whether the place is to be looked at in this frame; to be asked once a frame.
 
-    def familiar(self, image: Image, centre: Pair, size: Pair, gate: float) -> bool:
+        Args:
+            tracking: the target was TRACKING. Where it was not, each frame makes it less sure what it looks like now:
+                light that has changed must not hide it for ever.
+        """
+        self._frames += 1
+        if not tracking:
+            self.variance += AGEING
+        return not tracking or self._frames % EVERY == 0
+
+    def watch(self, likeness: float) -> None:
+        """Take in that of a frame in which the target is surely there."""
+        off = likeness - self.mean
+        self.mean += MEMORY * off
+        self.variance += MEMORY * (off * off - self.variance)
+
+    def familiar(self, likeness: float, gate: float) -> bool:
         """Whether a place may show the target: its likeness is at most `gate` deviations below the mean."""
-        deviation = max(self.variance**0.5, STEADIEST)
-        return self.likeness(image, centre, size) >= self.mean - gate * deviation
+        return likeness >= self.mean - gate * max(self.variance**0.5, STEADIEST)
 
 
 def _lab(image: Image, centre: Pair, size: Pair, share: float, places: int) -> Image:

@@ -312,12 +312,15 @@ class SiamTracker:
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         before = target.confidence.state
-        familiar = before is not TrackState.LOST or self._familiar(target, image, target.centre, target.size)
-        score, state = target.confidence.judge(decoded, familiar)
+        colours, likeness = target.colours, None
+        if colours is not None and colours.due(before is TrackState.TRACKING):
+            likeness = colours.likeness(image, target.centre, target.size)
+        score, state = target.confidence.judge(decoded, self._familiar(target, likeness))
+        surely = state is TrackState.TRACKING and score >= self.config.certain
+        if colours is not None and likeness is not None and surely:
+            colours.watch(likeness)
         if state is TrackState.TRACKING and decoded.finite:
             target.trusted_size = target.size
-            if target.colours is not None and score >= self.config.certain:
-                target.colours.watch(image, target.centre, target.size)
             if budget.allows("learning"):
                 with budget.measured("learning"):
                     self._learn(target, decoded.shift, decoded.size)
@@ -392,9 +395,11 @@ class SiamTracker:
         h = min(max(decoded.size[1] * step, low[1]), max(float(height), target.first_size[1]))
         return (x, y), (w, h)
 
-    def _familiar(self, target: Target, image: Image, centre: tuple[float, float], size: tuple[float, float]) -> bool:
-        """Whether the colours at a place allow that the target is there."""
-        return target.colours is None or target.colours.familiar(image, centre, size, self.config.colour_gate)
+    def _familiar(self, target: Target, likeness: float | None) -> bool:
+        """Whether the colours at a place, if they were looked at, allow that the target is there."""
+        if target.colours is None or likeness is None:
+            return True
+        return target.colours.familiar(likeness, self.config.colour_gate)
 
     def _first_redetection(self, target: Target, image: Image) -> Redetection:
         """A search over the whole frame that knows the exemplar."""
@@ -427,7 +432,8 @@ class SiamTracker:
                 decoded = self._decode(target, *search(regions, target.kernel), size)
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
-            familiar = self._familiar(target, image, centre, size)
+            likeness = None if target.colours is None else target.colours.likeness(image, centre, size)
+            familiar = self._familiar(target, likeness)
             return Sighting(centre, size, probability(decoded, self.config) if familiar else 0.0)
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None

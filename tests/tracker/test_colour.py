@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.colour import BINS, EVERY, FLOOR, INSIDE, PLACES, STEADIEST, ColourModel
+from tracker.colour import AGEING, BINS, EVERY, FLOOR, INSIDE, PLACES, STEADIEST, ColourModel
 
 RED, BLUE, GREEN = (30, 40, 200), (200, 60, 40), (60, 150, 60)
 CENTRE, SIZE = (60.0, 50.0), (20.0, 30.0)
@@ -58,21 +60,34 @@ def test_another_colour_in_the_same_shape_is_unfamiliar():
     model = ColourModel(scene(RED), CENTRE, SIZE)
     assert model.likeness(scene(RED, 1), CENTRE, SIZE) > 2
     assert model.likeness(scene(BLUE, 1), CENTRE, SIZE) < 0.1
-    assert model.familiar(scene(RED, 1), CENTRE, SIZE, 3.0)
-    assert not model.familiar(scene(BLUE, 1), CENTRE, SIZE, 3.0)
-    assert not model.familiar(scene(RED, 1), (120.0, 50.0), SIZE, 3.0)  # what was around it
+    assert model.familiar(model.likeness(scene(RED, 1), CENTRE, SIZE), 3.0)
+    assert not model.familiar(model.likeness(scene(BLUE, 1), CENTRE, SIZE), 3.0)
+    assert not model.familiar(model.likeness(scene(RED, 1), (120.0, 50.0), SIZE), 3.0)  # what was around it
 
 
 def test_how_much_a_target_varies_is_learned():
     """What a steady target may not do, one that changes may."""
     paler = tuple(int(0.6 * a + 0.4 * b) for a, b in zip(RED, GREEN, strict=True))
     steady, changing = (ColourModel(scene(RED), CENTRE, SIZE) for _ in range(2))
-    for index in range(60 * EVERY):
-        steady.watch(scene(RED, index), CENTRE, SIZE)
-        changing.watch(scene(RED if index // EVERY % 2 else paler, index), CENTRE, SIZE)
+    for index in range(60):
+        steady.watch(steady.likeness(scene(RED, index), CENTRE, SIZE))
+        changing.watch(changing.likeness(scene(RED if index % 2 else paler, index), CENTRE, SIZE))
+    seen = steady.likeness(scene(paler, 999), CENTRE, SIZE)
     assert steady.variance**0.5 < STEADIEST < changing.variance**0.5
-    assert not steady.familiar(scene(paler, 999), CENTRE, SIZE, 3.0)
-    assert changing.familiar(scene(paler, 999), CENTRE, SIZE, 3.0)
+    assert not steady.familiar(seen, 3.0)
+    assert changing.familiar(seen, 3.0)
+
+
+def test_colours_are_believed_less_the_longer_they_were_not_seen():
+    model = ColourModel(scene(RED), CENTRE, SIZE)
+    model.variance = 0.0
+    seen = model.mean - 4.0
+    frames = 0
+    while not model.familiar(seen, 3.0):
+        assert model.due(tracking=False)
+        frames += 1
+    assert frames == math.ceil((4 / 3) ** 2 / AGEING - 1e-6)
+    assert [model.due(tracking=True) for _ in range(3 * EVERY)].count(True) == 3
 
 
 @settings(deadline=None, max_examples=50)
@@ -86,5 +101,5 @@ def test_any_box_in_any_image_has_a_likeness(
 ):
     image = np.full((*shape, 3), 77, np.uint8)
     model = ColourModel(image, centre, size)
-    model.watch(image, centre, size)
+    model.watch(model.likeness(image, centre, size))
     assert model.likeness(image, centre, size) == pytest.approx(0, abs=1e-5)  # of one colour: nothing to tell apart
