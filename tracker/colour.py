@@ -26,6 +26,7 @@ INSIDE, BEYOND, AROUND = 0.8, 1.25, 2.0  # sides of what is the target; what is 
 FLOOR = 1e-3  # share of the pixels added to each bin: a colour that was hardly seen says little
 EVERY = 4  # frames from one look at a target that is TRACKING to the next, as neighbours say the same
 MEMORY = 0.15  # share of the newest in mean and variance
+FOLLOWED = 2.0  # times as far may a place fall short to which the target was followed: it is the light that changed
 AGEING = 0.03**2  # nats² a frame that are added to the variance while the target is not TRACKING
 STEADIEST = 0.3  # nats: the least deviation, for a target that hardly varies may do so later
 
@@ -36,7 +37,8 @@ class ColourConfig:
 
     Attributes:
         colour_gate: deviations, in those of the target while it was surely seen, by which a place may look less like it
-            and yet be believed; 0: colours are not looked at.
+            for a LOST target to be found there, and half of those that it may while the target is not LOST; 0: colours
+            are not looked at.
     """
 
     colour_gate: float = 3.0

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tracker.box import validate_box
 from tracker.budget import Budget, BudgetConfig
-from tracker.colour import ColourConfig, ColourModel
+from tracker.colour import FOLLOWED, ColourConfig, ColourModel
 from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.crop import centre_of, crop, crops, exemplar_side, mean_colour
 from tracker.decode import (
@@ -315,7 +315,7 @@ class SiamTracker:
         colours, likeness = target.colours, None
         if colours is not None and colours.due(before is TrackState.TRACKING):
             likeness = colours.likeness(image, target.centre, target.size)
-        score, state = target.confidence.judge(decoded, self._familiar(target, likeness))
+        score, state = target.confidence.judge(decoded, self._familiar(target, likeness, before))
         surely = state is TrackState.TRACKING and score >= self.config.certain
         if colours is not None and likeness is not None and surely:
             colours.watch(likeness)
@@ -395,11 +395,12 @@ class SiamTracker:
         h = min(max(decoded.size[1] * step, low[1]), max(float(height), target.first_size[1]))
         return (x, y), (w, h)
 
-    def _familiar(self, target: Target, likeness: float | None) -> bool:
+    def _familiar(self, target: Target, likeness: float | None, state: TrackState) -> bool:
         """Whether the colours at a place, if they were looked at, allow that the target is there."""
         if target.colours is None or likeness is None:
             return True
-        return target.colours.familiar(likeness, self.config.colour_gate)
+        gate = self.config.colour_gate * (1.0 if state is TrackState.LOST else FOLLOWED)
+        return target.colours.familiar(likeness, gate)
 
     def _first_redetection(self, target: Target, image: Image) -> Redetection:
         """A search over the whole frame that knows the exemplar."""
@@ -433,7 +434,7 @@ class SiamTracker:
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
             likeness = None if target.colours is None else target.colours.likeness(image, centre, size)
-            familiar = self._familiar(target, likeness)
+            familiar = self._familiar(target, likeness, TrackState.LOST)
             return Sighting(centre, size, probability(decoded, self.config) if familiar else 0.0)
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
