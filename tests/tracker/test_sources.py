@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -404,6 +405,15 @@ def test_a_url_that_does_not_answer_is_an_error(scheme):
     assert "secret" not in str(caught.value)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, though a shell may have started the tests with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_does_not_wait_for_a_url_that_does_not_answer():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
