@@ -339,13 +339,7 @@ def _open_capture(target: int | str, timeout: float) -> cv2.VideoCapture:
         return cv2.VideoCapture(target, cv2.CAP_FFMPEG)
     limit = math.ceil(1000 * timeout)
     options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
-    found: list[cv2.VideoCapture] = []  # by a thread, as Ctrl-C and SIGTERM would else wait for a server that is silent
-    thread = threading.Thread(
-        target=lambda: found.append(cv2.VideoCapture(target, cv2.CAP_FFMPEG, options)), name="opening", daemon=True
-    )
-    thread.start()
-    thread.join()
-    return found.pop()
+    return cv2.VideoCapture(target, cv2.CAP_FFMPEG, options)
 
 
 def _took(began: float, timeout: float) -> bool:

@@ -6,13 +6,10 @@ import contextlib
 import functools
 import http.server
 import itertools
-import os
-import signal
 import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -403,26 +400,6 @@ def test_a_url_that_does_not_answer_is_an_error(scheme):
             open_source(url, timeout=0.5)
         assert time.monotonic() - began < 10
     assert "secret" not in str(caught.value)
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts, though a shell may have started the tests with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_a_signal_does_not_wait_for_a_url_that_does_not_answer():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            open_source(f"rtsp://127.0.0.1:{server.getsockname()[1]}/live", timeout=5)
-        assert "opening" in {thread.name for thread in threading.enumerate()}  # it is still at it
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
