@@ -33,12 +33,12 @@ STEADIEST = 0.3  # nats: the least deviation, for a target that hardly varies ma
 
 @dataclass(frozen=True)
 class ColourConfig:
-    """How much of its colours a target may lose while it is not seen.
+    """How much a place may lack of the target's colours.
 
     Attributes:
         colour_gate: deviations, in those of the target while it was surely seen, by which a place may look less like it
-            for a LOST target to be found there, and half of those that it may while the target is not LOST; 0: colours
-            are not looked at.
+            for a LOST target to be found there; `FOLLOWED` times as many where it was followed. 0: colours are not
+            looked at.
     """
 
     colour_gate: float = 3.0
@@ -77,17 +77,20 @@ class ColourModel:
         lab = _lab(image, centre, size, INSIDE, PLACES).astype(np.intp)
         return float(self.ratio[tuple(lab[:, :, axis] * bins >> 8 for axis, bins in enumerate(BINS))].mean())
 
-    def due(self, tracking: bool) -> bool:
-        """Whether the place is to be looked at in this frame; to be asked once a frame.
+    def look(self, image: Image, centre: Pair, size: Pair, tracking: bool) -> float | None:
+        """The likeness of the place to which a frame led, or None if it is not looked at; to be called once a frame.
 
         Args:
+            image, centre, size: as above.
             tracking: the target was TRACKING. Where it was not, each frame makes it less sure what it looks like now:
                 light that has changed must not hide it for ever.
         """
         self._frames += 1
         if not tracking:
             self.variance += AGEING
-        return not tracking or self._frames % EVERY == 0
+        elif self._frames % EVERY:
+            return None
+        return self.likeness(image, centre, size)
 
     def watch(self, likeness: float) -> None:
         """Take in that of a frame in which the target is surely there."""
@@ -95,9 +98,16 @@ class ColourModel:
         self.mean += MEMORY * off
         self.variance += MEMORY * (off * off - self.variance)
 
-    def familiar(self, likeness: float, gate: float) -> bool:
-        """Whether a place may show the target: its likeness is at most `gate` deviations below the mean."""
-        return likeness >= self.mean - gate * max(self.variance**0.5, STEADIEST)
+    def familiar(self, likeness: float, gate: float, lost: bool) -> bool:
+        """Whether a place may show the target, which is looked for if it is `lost`, else was followed there.
+
+        Args:
+            likeness: of the place.
+            gate: see `ColourConfig`.
+            lost: whether the target is LOST.
+        """
+        deviation = max(self.variance**0.5, STEADIEST)
+        return likeness >= self.mean - gate * (1.0 if lost else FOLLOWED) * deviation
 
 
 def _lab(image: Image, centre: Pair, size: Pair, share: float, places: int) -> Image:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tracker.box import validate_box
 from tracker.budget import Budget, BudgetConfig
-from tracker.colour import FOLLOWED, ColourConfig, ColourModel
+from tracker.colour import ColourConfig, ColourModel
 from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.crop import centre_of, crop, crops, exemplar_side, mean_colour
 from tracker.decode import (
@@ -312,10 +312,12 @@ class SiamTracker:
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         before = target.confidence.state
-        colours, likeness = target.colours, None
-        if colours is not None and colours.due(before is TrackState.TRACKING):
-            likeness = colours.likeness(image, target.centre, target.size)
-        score, state = target.confidence.judge(decoded, self._familiar(target, likeness, before))
+        familiar, likeness = True, None
+        if (colours := target.colours) is not None:
+            likeness = colours.look(image, target.centre, target.size, before is TrackState.TRACKING)
+            if likeness is not None:
+                familiar = colours.familiar(likeness, self.config.colour_gate, before is TrackState.LOST)
+        score, state = target.confidence.judge(decoded, familiar)
         surely = state is TrackState.TRACKING and score >= self.config.certain
         if colours is not None and likeness is not None and surely:
             colours.watch(likeness)
@@ -395,13 +397,6 @@ class SiamTracker:
         h = min(max(decoded.size[1] * step, low[1]), max(float(height), target.first_size[1]))
         return (x, y), (w, h)
 
-    def _familiar(self, target: Target, likeness: float | None, state: TrackState) -> bool:
-        """Whether the colours at a place, if they were looked at, allow that the target is there."""
-        if target.colours is None or likeness is None:
-            return True
-        gate = self.config.colour_gate * (1.0 if state is TrackState.LOST else FOLLOWED)
-        return target.colours.familiar(likeness, gate)
-
     def _first_redetection(self, target: Target, image: Image) -> Redetection:
         """A search over the whole frame that knows the exemplar."""
         card = self.model.card
@@ -433,9 +428,10 @@ class SiamTracker:
                 decoded = self._decode(target, *search(regions, target.kernel), size)
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
-            likeness = None if target.colours is None else target.colours.likeness(image, centre, size)
-            familiar = self._familiar(target, likeness, TrackState.LOST)
-            return Sighting(centre, size, probability(decoded, self.config) if familiar else 0.0)
+            colours, score = target.colours, probability(decoded, self.config)
+            if colours and not colours.familiar(colours.likeness(image, centre, size), self.config.colour_gate, True):
+                score = 0.0
+            return Sighting(centre, size, score)
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
 

@@ -60,9 +60,9 @@ def test_another_colour_in_the_same_shape_is_unfamiliar():
     model = ColourModel(scene(RED), CENTRE, SIZE)
     assert model.likeness(scene(RED, 1), CENTRE, SIZE) > 2
     assert model.likeness(scene(BLUE, 1), CENTRE, SIZE) < 0.1
-    assert model.familiar(model.likeness(scene(RED, 1), CENTRE, SIZE), 3.0)
-    assert not model.familiar(model.likeness(scene(BLUE, 1), CENTRE, SIZE), 3.0)
-    assert not model.familiar(model.likeness(scene(RED, 1), (120.0, 50.0), SIZE), 3.0)  # what was around it
+    assert model.familiar(model.likeness(scene(RED, 1), CENTRE, SIZE), 3.0, lost=True)
+    assert not model.familiar(model.likeness(scene(BLUE, 1), CENTRE, SIZE), 3.0, lost=True)
+    assert not model.familiar(model.likeness(scene(RED, 1), (120.0, 50.0), SIZE), 3.0, lost=True)  # what was around it
 
 
 def test_how_much_a_target_varies_is_learned():
@@ -74,8 +74,8 @@ def test_how_much_a_target_varies_is_learned():
         changing.watch(changing.likeness(scene(RED if index % 2 else paler, index), CENTRE, SIZE))
     seen = steady.likeness(scene(paler, 999), CENTRE, SIZE)
     assert steady.variance**0.5 < STEADIEST < changing.variance**0.5
-    assert not steady.familiar(seen, 3.0)
-    assert changing.familiar(seen, 3.0)
+    assert not steady.familiar(seen, 3.0, lost=True)
+    assert changing.familiar(seen, 3.0, lost=True)
 
 
 def test_colours_are_believed_less_the_longer_they_were_not_seen():
@@ -83,11 +83,21 @@ def test_colours_are_believed_less_the_longer_they_were_not_seen():
     model.variance = 0.0
     seen = model.mean - 4.0
     frames = 0
-    while not model.familiar(seen, 3.0):
-        assert model.due(tracking=False)
+    while not model.familiar(seen, 3.0, lost=True):
+        assert model.look(scene(RED), CENTRE, SIZE, tracking=False) is not None
         frames += 1
     assert frames == math.ceil((4 / 3) ** 2 / AGEING - 1e-6)
-    assert [model.due(tracking=True) for _ in range(3 * EVERY)].count(True) == 3
+    looks = [model.look(scene(RED), CENTRE, SIZE, tracking=True) for _ in range(3 * EVERY)]
+    assert sum(seen is not None for seen in looks) == 3
+
+
+def test_what_was_followed_may_lose_twice_as_much():
+    model = ColourModel(scene(RED), CENTRE, SIZE)
+    model.variance = 0.25
+    within, beyond = model.mean - 5.9 * 0.5, model.mean - 6.1 * 0.5
+    assert not model.familiar(within, 3.0, lost=True)
+    assert model.familiar(within, 3.0, lost=False)
+    assert not model.familiar(beyond, 3.0, lost=False)
 
 
 @settings(deadline=None, max_examples=50)

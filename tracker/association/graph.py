@@ -18,7 +18,7 @@ from tracker.association.tracklets import link_neighbours, near_pairs
 from tracker.association.trail import Floats, Integers, number_chains
 
 NEAREST = 10  # starts that one end may be linked to in one frame
-NEAREST_IN_ALL = 40  # and in all frames; of real videos' links none is lost by it
+NEAREST_IN_ALL = 40  # and in all frames; nine real videos have the same tracks with all of them
 MOST = 20  # links kept of one tracklet in either direction
 REFINED = 2  # times that links are judged again
 POSSIBLE = -5.0  # log odds below which a link is not looked at
