@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cProfile import Profile
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from types import CodeType
 
@@ -18,12 +19,13 @@ from benchmarks.clip import Clip, Image
 from tracker import SiamTracker
 from tracker.frame import to_bgr8
 
-PARTS = {  # of `take`: function → what it is called in the table
-    "respond": "filter: answer",
-    "decode_boxes": "decode the response",
-    "decode_pyramid": "decode the response",
-    "learn": "filter: learn",
-    "look": "search the whole frame",
+PARTS = {  # of `take`: module and function → what it is called in the table
+    ("online", "respond"): "filter: answer",
+    ("decode", "decode_boxes"): "decode the response",
+    ("decode", "decode_pyramid"): "decode the response",
+    ("colour", "agrees"): "look at colours",
+    ("online", "learn"): "filter: learn",
+    ("redetection", "look"): "search the whole frame",
 }
 REST = "state"
 
@@ -103,12 +105,13 @@ def _update(tracker: SiamTracker, frame: Image, profile: Profile | None) -> tupl
 
 def _shares(profile: Profile) -> dict[str, float]:
     """Part of `take` → its share."""
-    seconds: dict[str, float] = {}
+    seconds: dict[tuple[str, str], float] = {}
     for entry in profile.getstats():
         if isinstance(entry.code, CodeType):
-            seconds[entry.code.co_name] = seconds.get(entry.code.co_name, 0.0) + entry.totaltime
+            function = Path(entry.code.co_filename).stem, entry.code.co_name
+            seconds[function] = seconds.get(function, 0.0) + entry.totaltime
     shares: dict[str, float] = {}
     for function, name in PARTS.items():
         if function in seconds:
-            shares[name] = shares.get(name, 0.0) + seconds[function] / seconds["take"]
+            shares[name] = shares.get(name, 0.0) + seconds[function] / seconds["siam", "take"]
     return shares | {REST: max(1 - sum(shares.values()), 0.0)}

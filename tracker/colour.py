@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.result import TrackState
+
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Pair = tuple[float, float]
@@ -24,7 +26,7 @@ BINS = (6, 16, 16)  # of CIELAB: lightness changes more than hue
 PLACES = 24  # along a side of the box, at which its colour is looked up
 INSIDE, BEYOND, AROUND = 0.8, 1.25, 2.0  # sides of what is the target; what is around it lies between the others
 FLOOR = 1e-3  # share of the pixels added to each bin: a colour that was hardly seen says little
-EVERY = 4  # frames from one look at a target that is TRACKING to the next, as neighbours say the same
+EVERY = 4  # frames from one look at a familiar target that is TRACKING to the next, as neighbours say the same
 MEMORY = 0.15  # share of the newest in mean and variance
 FOLLOWED = 2.0  # times as far may a place fall short to which the target was followed: it is the light that changed
 AGEING = 0.03**2  # nats² a frame that are added to the variance while the target is not TRACKING
@@ -51,13 +53,14 @@ class ColourModel:
         image: (H, W, 3) uint8 BGR.
         centre: (x, y) of the target in image pixels.
         size: (w, h) of the target in image pixels.
+        gate: see `ColourConfig`.
 
     Attributes:
         ratio: (6, 16, 16) log-likelihood ratio of a colour's being the target's, in nats.
         mean, variance: of `likeness` on the target, lately.
     """
 
-    def __init__(self, image: Image, centre: Pair, size: Pair) -> None:
+    def __init__(self, image: Image, centre: Pair, size: Pair, gate: float = ColourConfig.colour_gate) -> None:
         inside = _lab(image, centre, size, INSIDE, PLACES)
         both = _lab(image, centre, size, AROUND, 2 * PLACES)
         outside = np.ones(both.shape[:2], np.bool_)
@@ -66,7 +69,8 @@ class ColourModel:
         target, around = _histogram(inside.reshape(-1, 3)), _histogram(both[outside])
         self.ratio = np.log((target + FLOOR) / (around + FLOOR)).astype(np.float32)
         self.mean, self.variance = self.likeness(image, centre, size), 1.0
-        self._frames = 0
+        self._gate, self._frames, self._familiar = gate, 0, True
+        self._likeness: float | None = None  # of the last frame's place, if it was looked at
 
     def likeness(self, image: Image, centre: Pair, size: Pair) -> float:
         """Mean log-likelihood ratio in a box, in nats: above 0 it shows the target rather than what was around it.
@@ -77,37 +81,38 @@ class ColourModel:
         lab = _lab(image, centre, size, INSIDE, PLACES).astype(np.intp)
         return float(self.ratio[tuple(lab[:, :, axis] * bins >> 8 for axis, bins in enumerate(BINS))].mean())
 
-    def look(self, image: Image, centre: Pair, size: Pair, tracking: bool) -> float | None:
-        """The likeness of the place to which a frame led, or None if it is not looked at; to be called once a frame.
+    def familiar(self, likeness: float, lost: bool) -> bool:
+        """Whether a place may show the target, which is looked for if it is `lost`, else was followed there."""
+        deviation = max(self.variance**0.5, STEADIEST)
+        return likeness >= self.mean - self._gate * (1.0 if lost else FOLLOWED) * deviation
+
+    def agrees(self, image: Image, centre: Pair, size: Pair, before: TrackState) -> bool:
+        """Whether the place to which a frame led may show the target; to be called once a frame.
+
+        A target that is TRACKING is looked at now and then. What was unfamiliar then is looked at in each frame, until
+        it is familiar or LOST: a network that is sure of a look-alike must not outvote a rare look.
 
         Args:
-            image, centre, size: as above.
-            tracking: the target was TRACKING. Where it was not, each frame makes it less sure what it looks like now:
-                light that has changed must not hide it for ever.
+            image, centre, size: see the class.
+            before: state in which the target was. While it is not TRACKING each frame makes it less sure what it looks
+                like now: light that has changed must not hide it for ever.
         """
         self._frames += 1
-        if not tracking:
+        self._likeness = None
+        if before is not TrackState.TRACKING:
             self.variance += AGEING
-        elif self._frames % EVERY:
-            return None
-        return self.likeness(image, centre, size)
+        elif self._familiar and self._frames % EVERY:
+            return True
+        self._likeness = self.likeness(image, centre, size)
+        self._familiar = self.familiar(self._likeness, before is TrackState.LOST)
+        return self._familiar
 
-    def watch(self, likeness: float) -> None:
-        """Take in that of a frame in which the target is surely there."""
-        off = likeness - self.mean
-        self.mean += MEMORY * off
-        self.variance += MEMORY * (off * off - self.variance)
-
-    def familiar(self, likeness: float, gate: float, lost: bool) -> bool:
-        """Whether a place may show the target, which is looked for if it is `lost`, else was followed there.
-
-        Args:
-            likeness: of the place.
-            gate: see `ColourConfig`.
-            lost: whether the target is LOST.
-        """
-        deviation = max(self.variance**0.5, STEADIEST)
-        return likeness >= self.mean - gate * (1.0 if lost else FOLLOWED) * deviation
+    def watch(self) -> None:
+        """Take in the place at which the last frame was looked at, if it was: the target is surely there."""
+        if self._likeness is not None:
+            off = self._likeness - self.mean
+            self.mean += MEMORY * off
+            self.variance += MEMORY * (off * off - self.variance)
 
 
 def _lab(image: Image, centre: Pair, size: Pair, share: float, places: int) -> Image:

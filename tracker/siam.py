@@ -239,7 +239,7 @@ class SiamTracker:
             confidence = Confidence(self.config)
             self.target = Target(centre, size, size, border, size, kernel, confidence)
             if self.config.colour_gate:
-                self.target.colours = ColourModel(image, centre, size)
+                self.target.colours = ColourModel(image, centre, size, self.config.colour_gate)
             if self.config.online_share:
                 began = time.perf_counter()
                 self.target.filter = self._first_filter(self.target, image)
@@ -312,15 +312,11 @@ class SiamTracker:
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         before = target.confidence.state
-        familiar, likeness = True, None
-        if (colours := target.colours) is not None:
-            likeness = colours.look(image, target.centre, target.size, before is TrackState.TRACKING)
-            if likeness is not None:
-                familiar = colours.familiar(likeness, self.config.colour_gate, before is TrackState.LOST)
+        colours = target.colours
+        familiar = colours is None or colours.agrees(image, target.centre, target.size, before)
         score, state = target.confidence.judge(decoded, familiar)
-        surely = state is TrackState.TRACKING and score >= self.config.certain
-        if colours is not None and likeness is not None and surely:
-            colours.watch(likeness)
+        if colours and state is TrackState.TRACKING and score >= self.config.certain:
+            colours.watch()
         if state is TrackState.TRACKING and decoded.finite:
             target.trusted_size = target.size
             if budget.allows("learning"):
@@ -429,7 +425,7 @@ class SiamTracker:
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
             colours, score = target.colours, probability(decoded, self.config)
-            if colours and not colours.familiar(colours.likeness(image, centre, size), self.config.colour_gate, True):
+            if colours and not colours.familiar(colours.likeness(image, centre, size), lost=True):
                 score = 0.0
             return Sighting(centre, size, score)
 

@@ -108,7 +108,7 @@ def test_the_default_runtimes_are_known():
 def test_a_budget_is_made_of_every_stage(weights: dict[str, Path]):
     tracker = SiamTracker.from_pretrained(weights["compact"], runtime="torch-fp32", online_share=0.5, redetect_every=0)
     budget = measure_budget(tracker, CLIP, 6)
-    parts = {"decode the response", "state", "filter: answer"}
+    parts = {"decode the response", "state", "filter: answer", "look at colours"}
     assert parts <= budget.parts.keys() <= parts | {"filter: learn"}
     assert sum(budget.parts.values()) == pytest.approx(budget.take, rel=0.01)
     assert budget.around == pytest.approx(budget.convert + budget.crop + budget.take)

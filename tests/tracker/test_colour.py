@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.colour import AGEING, BINS, EVERY, FLOOR, INSIDE, PLACES, STEADIEST, ColourModel
+from tracker.result import TrackState
 
 RED, BLUE, GREEN = (30, 40, 200), (200, 60, 40), (60, 150, 60)
 CENTRE, SIZE = (60.0, 50.0), (20.0, 30.0)
@@ -60,22 +61,23 @@ def test_another_colour_in_the_same_shape_is_unfamiliar():
     model = ColourModel(scene(RED), CENTRE, SIZE)
     assert model.likeness(scene(RED, 1), CENTRE, SIZE) > 2
     assert model.likeness(scene(BLUE, 1), CENTRE, SIZE) < 0.1
-    assert model.familiar(model.likeness(scene(RED, 1), CENTRE, SIZE), 3.0, lost=True)
-    assert not model.familiar(model.likeness(scene(BLUE, 1), CENTRE, SIZE), 3.0, lost=True)
-    assert not model.familiar(model.likeness(scene(RED, 1), (120.0, 50.0), SIZE), 3.0, lost=True)  # what was around it
+    assert model.familiar(model.likeness(scene(RED, 1), CENTRE, SIZE), lost=True)
+    assert not model.familiar(model.likeness(scene(BLUE, 1), CENTRE, SIZE), lost=True)
+    assert not model.familiar(model.likeness(scene(RED, 1), (120.0, 50.0), SIZE), lost=True)  # what was around it
 
 
 def test_how_much_a_target_varies_is_learned():
     """What a steady target may not do, one that changes may."""
     paler = tuple(int(0.6 * a + 0.4 * b) for a, b in zip(RED, GREEN, strict=True))
     steady, changing = (ColourModel(scene(RED), CENTRE, SIZE) for _ in range(2))
-    for index in range(60):
-        steady.watch(steady.likeness(scene(RED, index), CENTRE, SIZE))
-        changing.watch(changing.likeness(scene(RED if index % 2 else paler, index), CENTRE, SIZE))
+    for index in range(60 * EVERY):
+        for model, colour in ((steady, RED), (changing, RED if index // EVERY % 2 else paler)):
+            model.agrees(scene(colour, index), CENTRE, SIZE, TrackState.TRACKING)
+            model.watch()
     seen = steady.likeness(scene(paler, 999), CENTRE, SIZE)
     assert steady.variance**0.5 < STEADIEST < changing.variance**0.5
-    assert not steady.familiar(seen, 3.0, lost=True)
-    assert changing.familiar(seen, 3.0, lost=True)
+    assert not steady.familiar(seen, lost=True)
+    assert changing.familiar(seen, lost=True)
 
 
 def test_colours_are_believed_less_the_longer_they_were_not_seen():
@@ -83,21 +85,30 @@ def test_colours_are_believed_less_the_longer_they_were_not_seen():
     model.variance = 0.0
     seen = model.mean - 4.0
     frames = 0
-    while not model.familiar(seen, 3.0, lost=True):
-        assert model.look(scene(RED), CENTRE, SIZE, tracking=False) is not None
+    while not model.familiar(seen, lost=True):
+        model.agrees(scene(RED), CENTRE, SIZE, TrackState.UNCERTAIN)
         frames += 1
     assert frames == math.ceil((4 / 3) ** 2 / AGEING - 1e-6)
-    looks = [model.look(scene(RED), CENTRE, SIZE, tracking=True) for _ in range(3 * EVERY)]
-    assert sum(seen is not None for seen in looks) == 3
+
+
+def test_what_was_unfamiliar_is_looked_at_until_it_is_familiar():
+    """Red, blue in one of the frames that are looked at and the three after it, red again."""
+    model = ColourModel(scene(RED), CENTRE, SIZE)
+    model.variance = 0.0
+    shown = [RED] * (EVERY - 1) + [BLUE] * EVERY + [RED] * (EVERY + 1)  # a look is the last
+    found = [model.agrees(scene(colour), CENTRE, SIZE, TrackState.TRACKING) for colour in shown]
+    assert found == [colour is RED for colour in shown]
+    assert all(model.agrees(scene(BLUE), CENTRE, SIZE, TrackState.TRACKING) for _ in range(EVERY - 1))
+    assert not model.agrees(scene(BLUE), CENTRE, SIZE, TrackState.TRACKING)
 
 
 def test_what_was_followed_may_lose_twice_as_much():
     model = ColourModel(scene(RED), CENTRE, SIZE)
     model.variance = 0.25
     within, beyond = model.mean - 5.9 * 0.5, model.mean - 6.1 * 0.5
-    assert not model.familiar(within, 3.0, lost=True)
-    assert model.familiar(within, 3.0, lost=False)
-    assert not model.familiar(beyond, 3.0, lost=False)
+    assert not model.familiar(within, lost=True)
+    assert model.familiar(within, lost=False)
+    assert not model.familiar(beyond, lost=False)
 
 
 @settings(deadline=None, max_examples=50)
@@ -111,5 +122,6 @@ def test_any_box_in_any_image_has_a_likeness(
 ):
     image = np.full((*shape, 3), 77, np.uint8)
     model = ColourModel(image, centre, size)
-    model.watch(model.likeness(image, centre, size))
+    assert all(model.agrees(image, centre, size, state) for state in TrackState)
+    model.watch()
     assert model.likeness(image, centre, size) == pytest.approx(0, abs=1e-5)  # of one colour: nothing to tell apart

@@ -261,6 +261,19 @@ def test_a_look_alike_of_another_colour_is_not_taken_for_it(seeing, draw, gate):
     assert followed[-1].state is TrackState.TRACKING
 
 
+@pytest.mark.parametrize("gate", [3.0, 0.0])
+def test_a_target_that_takes_another_colour_in_place_is_lost(seeing, draw, gate):
+    """As above; the network is as sure of it as before."""
+    tracker, cyan = SiamTracker(seeing, colour_gate=gate), draw(SIZE, HERE)
+    cyan[:, :, 2] = draw(SIZE)[:, :, 2]
+    tracker.init(draw(SIZE, HERE), HERE)
+    for _ in range(60):
+        assert tracker.update(draw(SIZE, HERE)).state is TrackState.TRACKING
+    states = [tracker.update(cyan).state for _ in range(25)]
+    assert (states[-1] is TrackState.LOST) == (gate > 0)
+    assert tracker.update(draw(SIZE, HERE)).state is not TrackState.LOST or gate
+
+
 def test_a_frame_in_which_it_is_lost_costs_two_more_search_regions(seeing, draw):
     tracker, counts = SiamTracker(seeing), []
     search = seeing.runtime.search
