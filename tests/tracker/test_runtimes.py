@@ -294,7 +294,7 @@ def test_threads_are_the_sessions_own(networks, exported, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "SessionOptions", Options)
         open_runtime(networks["compact"], "onnxruntime-fp32", "cpu", 3, Path("compact.safetensors"))
-    assert (3, "session.intra_op.allow_spinning", "0") in asked
+    assert (3, "session.force_spinning_stop", "1") in asked
     assert torch.get_num_threads() == before
 
 

@@ -15,7 +15,7 @@ from tracker.network import SiameseNetwork
 from tracker.runtimes.files import GraphFiles
 from tracker.runtimes.parity import textures
 from tracker.runtimes.quantise import quantise
-from tracker.runtimes.stem import PIXELS, TOGETHER, grouped_weights
+from tracker.runtimes.stem import PIXELS, TOGETHER, group_pixels, grouped_weights
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -40,35 +40,39 @@ def test_grouped_weights_make_two_columns_at_a_place(outputs: int, channels: int
         assert torch.equal(found[:, one * outputs :][:, :outputs, :, : of_one.shape[3]], of_one)
 
 
-def test_a_grouped_graph_says_the_same(
-    networks: dict[str, SiameseNetwork], quantised: GraphFiles, monkeypatch, tmp_path
-):
-    """As one that was quantised without it, bit for bit, with two crops at once."""
-    network = networks["compact"]
-    monkeypatch.setattr("tracker.runtimes.quantise.group_pixels", lambda model: False)
-    plain, _ = quantise(network, tmp_path, "compact", textures(network.card, 4))
-    exemplars, searches = textures(network.card, 2, seed=8)
-    said = []
-    for files in (plain, quantised):
-        template, search = (
-            onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            for path in (files.template, files.search)
-        )
-        (kernels,) = template.run(["kernels"], {"crops": exemplars})
-        said.append(search.run(["response", "features"], {"crops": searches, "kernels": kernels}))
-    for before, after in zip(*said, strict=True):
-        assert before.std() > 0
-        np.testing.assert_array_equal(after, before)
-    shapes = [
-        {tuple(tensor.dims) for tensor in onnx.load(files.search).graph.initializer} for files in (plain, quantised)
-    ]
-    assert (48, 12, 3, 2) in shapes[1] - shapes[0]
-    assert (24, 3, 3, 3) in shapes[0] - shapes[1]
+def test_a_grouped_graph_says_the_same(networks: dict[str, SiameseNetwork], quantised: GraphFiles):
+    """Bit for bit, with two crops at once."""
+    model = onnx.load(quantised.search)
+    exemplars, searches = textures(networks["compact"].card, 2, seed=8)
+    kernels = said_by(onnx.load(quantised.template), crops=exemplars)[0]
+    before = said_by(model, crops=searches, kernels=kernels)
+    assert group_pixels(model)
+    onnx.checker.check_model(model, full_check=True)
+    for plain, grouped in zip(before, said_by(model, crops=searches, kernels=kernels), strict=True):
+        assert plain.std() > 0
+        np.testing.assert_array_equal(grouped, plain)
+    assert (48, 12, 3, 2) in {tuple(tensor.dims) for tensor in model.graph.initializer}
+    assert not group_pixels(model)  # it begins with something else now
 
 
 @pytest.mark.parametrize("name", ["alexnet", "ciresnet22"])
-def test_other_first_convolutions_are_left_alone(networks: dict[str, SiameseNetwork], tmp_path: Path, name: str):
-    """AlexNet's makes an even number of columns, but has eleven of its own; CIResNet's pads."""
+def test_some_first_convolutions_are_left_alone(networks: dict[str, SiameseNetwork], tmp_path: Path, name: str):
+    """CIResNet's is padded; AlexNet's is not, and the pool behind it does not reach a column more."""
     network = networks[name]
     files, _ = quantise(network, tmp_path, name, textures(network.card, 1))
-    assert ("stem_pads" in {tensor.name for tensor in onnx.load(files.search).graph.initializer}) == (name == "alexnet")
+    model = onnx.load(files.search)
+    before = model.SerializeToString()
+    assert group_pixels(model) == (name == "alexnet")
+    assert (model.SerializeToString() == before) == (name == "ciresnet22")
+
+
+def test_a_graph_in_fp32_is_left_alone(exported: dict[str, GraphFiles]):
+    model = onnx.load(exported["compact"].search)
+    before = model.SerializeToString()
+    assert not group_pixels(model)
+    assert model.SerializeToString() == before
+
+
+def said_by(model: onnx.ModelProto, **inputs: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tracker.network import WeightsError
 from tracker.runtimes import Array, RuntimeMissing, kernels_by_crop
 from tracker.runtimes.files import GraphFiles
+from tracker.runtimes.stem import group_pixels
 
 
 class OnnxRuntime:
@@ -41,8 +42,10 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
-        # threads that spin between frames take the cores from whoever decodes the video, or from another tracker
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads wait for each other awake, which is quicker than to be woken, but not longer than the network runs:
+        # between frames they would take the cores from whoever decodes the video, or from another tracker.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         providers = _providers(onnxruntime, device)
         self._template = _session(onnxruntime, files.template, options, providers)
         self._search = _session(onnxruntime, files.search, options, providers)
@@ -71,8 +74,19 @@ def _providers(onnxruntime: Any, device: str) -> list[Any]:
     )
 
 
-def _session(onnxruntime: Any, path: Path, options: Any, providers: list[Any]) -> Any:
+def _session(onnxruntime: Any, path: Path, options: Any, providers: list[Any], group: bool = False) -> Any:
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers)
+        return onnxruntime.InferenceSession(_grouped(path) if group else str(path), options, providers)
     except Exception as error:  # its exceptions share no base but this
         raise WeightsError(f"{path}: onnxruntime cannot run it: {str(error).splitlines()[0]}") from error
+
+
+def _grouped(path: Path) -> str | bytes:
+    """The graph with pixels in groups (`tracker.runtimes.stem`), or where it is, if onnx is not there to change it."""
+    try:
+        import onnx
+    except ImportError:
+        return str(path)
+    model = onnx.load(path)
+    group_pixels(model)
+    return bytes(model.SerializeToString())

@@ -23,7 +23,6 @@ from tracker.runtimes import Array, Runtime, RuntimeMissing
 from tracker.runtimes.export import describe, quiet, reference, save, staged, to_onnx
 from tracker.runtimes.files import GraphFiles, identity_of
 from tracker.runtimes.parity import Crops, Parity, compare
-from tracker.runtimes.stem import group_pixels
 
 if TYPE_CHECKING:
     import onnx
@@ -106,7 +105,6 @@ def quantised_search(
     del quantised.graph.value_info[:]  # of the graph before
     if not symmetric:
         pixels_are_quantised(quantised, network.card)
-        group_pixels(quantised)
     onnx.checker.check_model(quantised, full_check=True)
     return quantised
 
