@@ -17,6 +17,7 @@ from tracker.association.gaps import fill_gaps
 from tracker.association.graph import Graph, build_graph
 from tracker.association.model import AssociationModel
 from tracker.association.online import OnlineAssociator
+from tracker.association.smoothing import smooth
 from tracker.association.track import Track
 
 FLOW_GRID: dict[str, tuple[float, ...]] = {
@@ -74,7 +75,7 @@ class Trial:
         ids = np.where(track >= 0, track + 1, -1)
         bounds = np.cumsum([len(part) for part in self.footage.frames])[:-1]
         tracks = collect_tracks(zip(self.footage.frames, np.split(ids, bounds), strict=True))
-        return [fill_gaps(part, max(1, round(costs.fill * self.footage.rate))) for part in tracks]
+        return smooth([fill_gaps(part, max(1, round(costs.fill * self.footage.rate))) for part in tracks])
 
     def online_tracks(self, costs: Costs) -> list[Track]:
         """What `OnlineAssociator` gives."""

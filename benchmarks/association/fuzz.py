@@ -33,6 +33,7 @@ from tracker.association import (
 from tracker.association.costs import Costs
 from tracker.association.features import NAMES
 from tracker.association.model import DETECTION_NAMES, AssociationModel
+from tracker.association.smoothing import smooth
 from tracker.association.trees import Trees
 
 Floats = NDArray[np.float64]
@@ -205,7 +206,11 @@ def flow(random: Generator) -> None:
     """A short video, at once or in windows."""
     video = {detections.frame: detections for detections in hostile_video(random)}
     window = 4.0 if random.random() < 0.3 else None
-    tracks = FlowAssociator(MODEL, frame_rate=_pick(random, (0.1, 7.0, 30.0)), window=window).run(video)
+    rate = _pick(random, (0.1, 7.0, 30.0))
+    tracks = FlowAssociator(MODEL, frame_rate=rate, window=window, smooth=False).run(video)
+    for steady in smooth(tracks):
+        _require(bool(np.isfinite(steady.xywh).all()), "a smoothed box that is not finite")
+        _require(bool((steady.xywh[:, 2:] > 0).all()), "a smoothed box without a side")
     used = set()
     for track in tracks:
         _require(len(track) > 0, "a track without boxes")

@@ -113,6 +113,9 @@ def build_parser() -> Parser:
     )
     add("--appearance", metavar="NAME|PATH|none", help="pair network that compares pixels (default: as trained)")
     add("--bridge", metavar="NAME|PATH", help="weights of the tracker that follows whom the detector missed")
+    add(
+        "--no-smooth", action="store_true", help="of flow: boxes as they were detected, not steadied along their tracks"
+    )
     add("--save", type=Path, metavar="TABLE", help="write the tracks: .txt (MOTChallenge), .csv or .jsonl")
     add("--output", type=Path, metavar="VIDEO", help="write the video with tracks and trails: .mp4, .avi or .mkv")
     add("--fps", type=fps, help="frames per second, where neither seqinfo.ini nor the video says it")
@@ -214,7 +217,7 @@ class Job:
     def flow(self) -> FlowAssociator:
         from tracker.association.flow import FlowAssociator
 
-        return FlowAssociator(self.model, self.fps, self.cue, **self.costs())
+        return FlowAssociator(self.model, self.fps, self.cue, smooth=False, **self.costs())
 
     def costs(self) -> dict[str, float]:
         """What is not as the weights have it."""
@@ -408,6 +411,7 @@ def all_at_once(job: Job, tally: Tally) -> Iterator[tuple[Frame, list[TrackedBox
     import numpy as np
 
     from tracker.association.annotate import TrackedBox
+    from tracker.association.smoothing import smooth
 
     helper = None if job.bridge is None else job.online()
     found: dict[int, Detections] = {}
@@ -427,10 +431,13 @@ def all_at_once(job: Job, tally: Tally) -> Iterator[tuple[Frame, list[TrackedBox
         tally.add(detections, time.perf_counter() - since)
     since = time.perf_counter()
     boxes: dict[int, list[TrackedBox]] = {}
-    for track in job.flow().run(found, job.images()):
-        columns = (track.frames.tolist(), track.xywh.tolist(), track.score.tolist(), track.interpolated.tolist())
-        for index, box, score, filled_in in zip(*columns, strict=True):
-            between = filled_in or (index, tuple(box)) in added
+    tracks = job.flow().run(found, job.images())
+    steady = tracks if job.options.no_smooth else smooth(tracks)
+    for track, shown in zip(tracks, steady, strict=True):
+        places = zip(track.frames.tolist(), map(tuple, track.xywh.tolist()), track.interpolated.tolist(), strict=True)
+        kinds = [filled_in or (index, box) in added for index, box, filled_in in places]
+        columns = (track.frames.tolist(), shown.xywh.tolist(), track.score.tolist(), kinds)
+        for index, box, score, between in zip(*columns, strict=True):
             boxes.setdefault(index, []).append(TrackedBox(track.id, tuple(box), score, between))
     tally.seconds += time.perf_counter() - since
     for frame in progress(job.pictured(seen), len(seen)):

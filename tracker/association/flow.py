@@ -20,6 +20,7 @@ from tracker.association.graph import build_graph, longest
 from tracker.association.min_cost_flow import EmptySolution, explain_empty
 from tracker.association.model import AssociationModel
 from tracker.association.scene import Scene
+from tracker.association.smoothing import smooth
 from tracker.association.track import Track
 from tracker.association.trail import TRAIL, Floats, Integers, extend
 from tracker.frame import Image
@@ -63,6 +64,7 @@ class FlowAssociator:
         appearance: compares pixels, where there are images and the model was trained with it.
         window: seconds of video that are looked at together; by default all. Half of it is decided at a time, so that
             an identity is known `latency` frames after its detection at the latest.
+        smooth: steady the boxes of whole tracks (`tracker.association.smoothing`); otherwise they are the detections'.
         costs: of the model, some of them changed by name (see `Costs`).
 
     Raises:
@@ -75,6 +77,7 @@ class FlowAssociator:
         frame_rate: float = 25.0,
         appearance: AppearanceCue | None = None,
         window: float | None = None,
+        smooth: bool = True,
         **costs: float,
     ) -> None:
         if not 0 < frame_rate < math.inf:
@@ -87,7 +90,7 @@ class FlowAssociator:
                 f"the window must be at least twice the longest gap ({self.costs.longest_gap} s) to decide "
                 f"over gaps, got {window} s"
             )
-        self.window = window
+        self.window, self.smooth = window, smooth
         self._cue = model.check_cue(appearance)
 
     @classmethod
@@ -97,6 +100,7 @@ class FlowAssociator:
         frame_rate: float = 25.0,
         appearance: AppearanceCue | None = None,
         window: float | None = None,
+        smooth: bool = True,
         **costs: float,
     ) -> FlowAssociator:
         """With a shipped model by name, or one's own by the path of its card.
@@ -105,7 +109,7 @@ class FlowAssociator:
             ModelError: it cannot be used.
             ValueError: as above.
         """
-        return cls(AssociationModel.read(name), frame_rate, appearance, window, **costs)
+        return cls(AssociationModel.read(name), frame_rate, appearance, window, smooth, **costs)
 
     @property
     def latency(self) -> int | None:
@@ -122,7 +126,7 @@ class FlowAssociator:
             images: those of frames 0, 1, 2, …, read once; by default those in the detections, if there are any.
 
         Returns:
-            Tracks by rising id, with gaps filled as `Costs.fill` says.
+            Tracks by rising id, smoothed, with gaps filled as `Costs.fill` says.
 
         Raises:
             EmptySolution: there are detections that the learned probabilities hold for targets, and the costs are such
@@ -132,10 +136,11 @@ class FlowAssociator:
         tracks = collect_tracks(rows)
         if not tracks:
             self._refuse_costs([frame for frame, _ in rows])
-        return [fill_gaps(track, max(1, round(self.costs.fill * self.frame_rate))) for track in tracks]
+        filled = [fill_gaps(track, max(1, round(self.costs.fill * self.frame_rate))) for track in tracks]
+        return smooth(filled) if self.smooth else filled
 
     def stream(self, frames: Iterable[Detections]) -> Iterator[tuple[Detections, Integers]]:
-        """The same frame by frame, `latency` frames late; without filled gaps.
+        """The same frame by frame, `latency` frames late; boxes as they were detected, without filled gaps.
 
         Args:
             frames: by rising number; their images are used where they have some.

@@ -48,3 +48,9 @@ class Track:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def select(self, rows: NDArray[np.bool_]) -> Track:
+        """The track with some of its boxes."""
+        return Track(
+            self.id, self.frames[rows], self.xywh[rows], self.score[rows], self.interpolated[rows], self.class_id
+        )

@@ -31,7 +31,7 @@ def owners_of(tracks: list[Track], detections: dict[int, Detections], owners: di
 @pytest.mark.parametrize("window", [None, 1.0])
 def test_each_walker_is_one_track_through_gaps(model: AssociationModel, crowd, window: float | None) -> None:
     detections, owners = crowd(frames=80, missing={0: range(15, 23), 2: range(20, 24), 3: range(55, 63)})
-    associator = FlowAssociator(model, 20.0, window=window, longest_gap=0.5)
+    associator = FlowAssociator(model, 20.0, window=window, smooth=False, longest_gap=0.5)
     tracks = associator.run(detections)
     assert sorted(owners_of(tracks, detections, owners), key=min) == [{0}, {1}, {2}, {3}]
     assert [track.id for track in tracks] == [1, 2, 3, 4]
@@ -151,7 +151,7 @@ def test_pixels_decide_where_the_model_knows_them(model: AssociationModel) -> No
         images.append(image)
         detections[frame] = Detections(frame, boxes)
     cue = Colour()
-    tracks = FlowAssociator(model, 10.0, cue, longest_gap=0.5).run(detections, images)
+    tracks = FlowAssociator(model, 10.0, cue, smooth=False, longest_gap=0.5).run(detections, images)
     assert cue.calls == 10
     assert sorted(track.xywh[[0, -1], 0].tolist() for track in tracks) == [[10, 40], [40, 10]]
 
