@@ -73,6 +73,13 @@ def cosine_window(cells: int) -> Array:
 
 
 @lru_cache(maxsize=16)
+def _window_share(cells: int, influence: float) -> Array:
+    """The cosine window, scaled to a sum of `influence`."""
+    window = cosine_window(cells)
+    return window * (influence / window.sum())
+
+
+@lru_cache(maxsize=16)
 def cell_shifts(cells: int, stride: int) -> Array:
     """(cells,) displacements of the cells from the crop's centre in pixels: the middle cell is 0."""
     return ((np.arange(cells) - (cells - 1) / 2) * stride).astype(np.float32)
@@ -154,6 +161,13 @@ def _change(width: Array, height: Array, size: tuple[float, float]) -> Array:
 UPSAMPLE = 16  # SiamFC's: the 17×17 response is read on a grid of half a pixel of the crop
 
 
+@lru_cache(maxsize=16)
+def _upsampling(cells: int) -> NDArray[np.float32]:
+    """(16 R, R) cubic interpolation as a matrix: two products with it take a third of `cv2.resize`'s time."""
+    eye = np.eye(cells, dtype=np.float32)
+    return np.asarray(cv2.resize(eye, (cells, cells * UPSAMPLE), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
 def pyramid(config: DecodeConfig) -> Array:
     """(S,) changes of the target's size that the scales stand for, the middle one 1."""
     steps = np.arange(config.scales) - config.scales // 2
@@ -210,7 +224,8 @@ def decode_pyramid(
     """
     cells = response.shape[-1]
     side = cells * UPSAMPLE
-    fine = np.stack([cv2.resize(map_[0], (side, side), interpolation=cv2.INTER_CUBIC) for map_ in response])
+    finer = _upsampling(cells)
+    fine = finer @ response[:, 0] @ finer.T
     factors = pyramid(config)
     heights = fine.max(axis=(1, 2))
     floor = float(fine.min())
@@ -221,13 +236,11 @@ def decode_pyramid(
 
     scores = fine[chosen] - fine[chosen].min()
     if online is not None:
-        answer = cv2.resize(online.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+        answer = finer @ online.astype(np.float32) @ finer.T
         scores = (1 - share) * scores / max(float(scores.max()), 1e-9)
         scores = scores + share * np.clip(answer / max(float(answer.max()), 1e-9), 0, 1)
-    scores = scores / max(float(scores.sum()), 1e-12)
-    window = cosine_window(side)
-    ranking = (1 - config.window_influence) * scores + config.window_influence * window / window.sum()
-    row, column = divmod(int(ranking.argmax()), side)
+    scores = scores * ((1 - config.window_influence) / max(float(scores.sum()), 1e-12))
+    row, column = divmod(int((scores + _window_share(side, config.window_influence)).argmax()), side)
     middle, pixels = (side - 1) / 2, stride / UPSAMPLE * (factors[chosen] if config.pyramid == "search" else 1.0)
     scale = 1 + config.scale_rate * (factors[chosen] - 1)
     logits = response[chosen, 0]
