@@ -48,7 +48,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         providers = _providers(onnxruntime, device)
         self._template = _session(onnxruntime, files.template, options, providers)
-        self._search = _session(onnxruntime, files.search, options, providers)
+        self._search = _session(onnxruntime, files.search, options, providers, group=files.precision == "int8")
 
     def template(self, crops: NDArray[np.uint8]) -> Array:
         """See `tracker.runtimes.Runtime`."""
