@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tracker.network import SiameseNetwork
 from tracker.runtimes.files import GraphFiles
+from tracker.runtimes.onnxruntime import OnnxRuntime
 from tracker.runtimes.parity import textures
 from tracker.runtimes.quantise import quantise
 from tracker.runtimes.stem import PIXELS, TOGETHER, group_pixels, grouped_weights
@@ -76,3 +77,12 @@ def test_a_graph_in_fp32_is_left_alone(exported: dict[str, GraphFiles]):
 def said_by(model: onnx.ModelProto, **inputs: np.ndarray) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, inputs)
+
+
+def test_onnxruntime_groups_the_search_graph_alone(quantised: GraphFiles, monkeypatch: pytest.MonkeyPatch):
+    changed = []
+    monkeypatch.setattr(
+        "tracker.runtimes.onnxruntime.group_pixels", lambda model: changed.append(group_pixels(model)) or changed[-1]
+    )
+    OnnxRuntime(quantised, "cpu")
+    assert changed == [True]
