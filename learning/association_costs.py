@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.mot import Rows, Score, compare, score
 from learning.association_footage import Footage
 from tracker.association.costs import Costs
-from tracker.association.flow import collect_tracks
-from tracker.association.gaps import fill_gaps
+from tracker.association.flow import collect_tracks, fill_all
 from tracker.association.graph import Graph, build_graph
 from tracker.association.model import AssociationModel
 from tracker.association.online import OnlineAssociator
@@ -75,7 +74,7 @@ class Trial:
         ids = np.where(track >= 0, track + 1, -1)
         bounds = np.cumsum([len(part) for part in self.footage.frames])[:-1]
         tracks = collect_tracks(zip(self.footage.frames, np.split(ids, bounds), strict=True))
-        return smooth([fill_gaps(part, max(1, round(costs.fill * self.footage.rate))) for part in tracks])
+        return smooth(fill_all(tracks, costs, self.footage.rate))
 
     def online_tracks(self, costs: Costs) -> list[Track]:
         """What `OnlineAssociator` gives."""

@@ -71,7 +71,7 @@ class CorrelationFilter:
         _fade(features, _window(side), self._region)
         _transform(self._region, self._columns, self.spectrum)
         if self.numerator is None or self.energy is None:
-            self.seen = _compare(self.spectrum, self.spectrum)[0].real
+            self.seen = _compare(self.spectrum, self.spectrum)[1]
             return np.zeros((cells, cells))
         product, self.seen = _compare(self.numerator, self.spectrum)
         ridge = self.config.online_ridge * self.energy.mean()

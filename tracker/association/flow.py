@@ -136,7 +136,7 @@ class FlowAssociator:
         tracks = collect_tracks(rows)
         if not tracks:
             self._refuse_costs([frame for frame, _ in rows])
-        filled = [fill_gaps(track, max(1, round(self.costs.fill * self.frame_rate))) for track in tracks]
+        filled = fill_all(tracks, self.costs, self.frame_rate)
         return smooth(filled) if self.smooth else filled
 
     def stream(self, frames: Iterable[Detections]) -> Iterator[tuple[Detections, Integers]]:
@@ -249,6 +249,11 @@ class FlowAssociator:
             odds: Floats = np.zeros(int(graph.chain.max()) + 1)
             np.add.at(odds, graph.chain, self.costs.doubt - graph.detection_odds)
             raise EmptySolution(f"no track is worth its cost: {explain_empty(odds, self.costs.entry, self.costs.exit)}")
+
+
+def fill_all(tracks: Iterable[Track], costs: Costs, rate: float) -> list[Track]:
+    """The tracks with gaps filled as `Costs.fill` says, at so many frames per second."""
+    return [fill_gaps(track, max(1, round(costs.fill * rate))) for track in tracks]
 
 
 def collect_tracks(frames: Iterable[tuple[Detections, Integers]]) -> list[Track]:

@@ -90,15 +90,16 @@ class _Timeline:
         on = np.zeros((3, int(self.place[-1]) + 1))  # along the timeline: whether there is a box, and its values
         on[0, self.place], on[1:, self.place] = 1, values
         total, *sums = (correlate1d(row, kernel, mode="constant")[self.place] for row in on)
-        means = np.stack(sums) / np.maximum(total, ALONE)
+        weight = np.maximum(total, ALONE)
+        means = np.stack(sums) / weight
         if not straight:
             return means, total
         shift, *moments = (correlate1d(row, kernel * offset, mode="constant")[self.place] for row in on)
         spread = correlate1d(on[0], kernel * offset * offset, mode="constant")[self.place]
-        shift = shift / np.maximum(total, ALONE)
-        slope_over = spread / np.maximum(total, ALONE) - shift * shift  # variance of the times
-        slopes = (np.stack(moments) / np.maximum(total, ALONE) - shift * means) / np.maximum(slope_over, ALONE)
-        return means - np.where(slope_over > ALONE, slopes, 0.0) * shift, total
+        shift = shift / weight
+        variance = spread / weight - shift * shift  # of the times
+        slopes = (np.stack(moments) / weight - shift * means) / np.maximum(variance, ALONE)
+        return means - np.where(variance > ALONE, slopes, 0.0) * shift, total
 
 
 def _chosen(line: _Timeline, values: Floats, straight: bool) -> Floats:

@@ -44,8 +44,9 @@ def group_pixels(model: onnx.ModelProto) -> bool:
     side = graph.input[0].type.tensor_type.shape.dim[1].dim_value
     length = _length(conv, side)
     places = -(-length // TOGETHER)
-    plain = _attributes(conv) == {"strides": [STRIDE, STRIDE], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
-    if not plain or _length(behind, TOGETHER * places) != _length(behind, length):
+    wanted = {"strides": [STRIDE] * 2, "pads": [0] * 4, "dilations": [1] * 2, "group": 1}
+    plain = all(_attributes(conv)[name] == value for name, value in wanted.items())
+    if not plain or (TOGETHER * places > length and not _blind(behind, length, graph)):
         return False
 
     (weight, *of_weight), of_bias = (makers[name].input for name in conv.input[1:])
@@ -111,22 +112,29 @@ def _line(readers: dict[str, onnx.NodeProto], name: str) -> Iterator[onnx.NodePr
         name = readers[name].output[0]
 
 
+def _blind(node: onnx.NodeProto, length: int, graph: onnx.GraphProto) -> bool:
+    """Whether a layer that reads a square of that side would make the same of one with a column more, and nobody else
+    reads it.
+    """
+    attributes = _attributes(node)
+    alone = sum(node.input[0] in other.input for other in graph.node) == 1
+    padded = any(attributes["pads"]) or attributes.get("ceil_mode", 0)
+    return alone and not padded and _length(node, length + 1) == _length(node, length)
+
+
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     from onnx import helper
 
-    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    known = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
-    return {name: given.get(name, default) for name, default in known.items()}
+    usual = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
+    return usual | {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _length(node: onnx.NodeProto, length: int) -> int:
     """Side of what a convolution or a pool without padding makes of a square of that side."""
-    from onnx import helper
-
-    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if "kernel_shape" not in given:
+    attributes = _attributes(node)
+    if "kernel_shape" not in attributes:
         return length  # whatever it is, it sees all
-    return int((length - given["kernel_shape"][0]) // given.get("strides", [1])[0] + 1)
+    return int((length - attributes["kernel_shape"][0]) // attributes["strides"][0] + 1)
 
 
 def _insert(nodes: Any, before: onnx.NodeProto, new: list[onnx.NodeProto]) -> None:

@@ -16,9 +16,9 @@ from tracker.association.smoothing import smooth
 from tracker.association.track import Track
 
 
-def track(frames: np.ndarray, xywh: np.ndarray, number: int = 1, between: np.ndarray | None = None) -> Track:
-    flags = np.zeros(len(frames), bool) if between is None else between
-    return Track(number, frames.astype(np.int64), xywh, np.linspace(0.1, 0.9, len(frames)), flags, 3)
+def track(frames: np.ndarray, xywh: np.ndarray, number: int = 1) -> Track:
+    n = len(frames)
+    return Track(number, frames.astype(np.int64), xywh, np.linspace(0.1, 0.9, n), np.zeros(n, bool), 3)
 
 
 def walking(noise: float, seed: int, length: int = 120) -> tuple[Track, np.ndarray]:
