@@ -6,6 +6,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIN := $(shell $(PYTHON) -c "import sys; print('-c constraints.txt' if sys.version_info >= (3, 11) else '')")
 PIP := -m pip --quiet --disable-pip-version-check
+# In continuous integration files are checked against .ci/requirements.txt, on the platform that it was written for.
+HASHED := $(if $(CI),$(shell $(PYTHON) -c "import sys, platform as p; \
+            print('yes' if sys.version_info[:2] == (3, 11) and (p.system(), p.machine()) == ('Linux', 'x86_64') else '')"))
 BIN := .venv/bin
 READY := .venv/.ready
 # torch, LightGBM and scikit-learn each bring an OpenMP of their own into the tests' process
@@ -32,10 +35,11 @@ help:  ## list the targets
 setup: $(READY)  ## make .venv with the package and everything that tests need
 	@echo "setup: .venv is ready"
 
-$(READY): setup.py pyproject.toml constraints.txt
+$(READY): setup.py pyproject.toml constraints.txt .ci/requirements.txt
 	@echo "setup: installing into .venv (once; takes minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python $(PIP) uninstall --yes opencv-python-headless 2>/dev/null
+	$(if $(HASHED),@$(BIN)/python $(PIP) install --no-deps --require-hashes --requirement .ci/requirements.txt)
 	@$(BIN)/python $(PIP) install $(PIN) --editable ".[train,tune,onnx,openvino,benchmarks,ray,robot,rerun,dev]"
 	@$(BIN)/python $(IMPORT_CV2) 2>/dev/null || { \
 	    echo "setup: this machine has no libGL, so OpenCV is installed without windows"; \

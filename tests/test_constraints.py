@@ -61,6 +61,18 @@ def test_every_requirement_is_pinned():
     assert {name for name in named if normal(name) not in pinned} <= {"tensorrt"}  # from its vendor's index
 
 
+def test_what_integration_installs_is_what_is_pinned_with_a_hash_each():
+    """`.ci/requirements.txt` has every pin of what `make setup` installs, but torch, whose builds share a version."""
+    rows = [line.split() for line in (ROOT / ".ci" / "requirements.txt").read_text("utf-8").splitlines()[1:]]
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", digest) for _, digest in rows)
+    hashed, pinned = pins("\n".join(pin for pin, _ in rows)), pins((ROOT / "constraints.txt").read_text("utf-8"))
+    assert {name: version for name, version in hashed.items() if pinned.get(name) != version} == {}
+    named = set(re.findall(r'"([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?>=', (ROOT / "setup.py").read_text("utf-8")))
+    docs = {"mike", "mkdocs", "mkdocs-material", "mkdocstrings", "pymdown-extensions"}
+    missing = {normal(name) for name in named} & pinned.keys() - hashed.keys() - docs
+    assert missing <= {"torch"}, "`python .ci/pin_hashes.py` writes it anew"
+
+
 def test_deviations_are_seen():
     pinned = pins("# comment\n\nTorch==2.1.0\nruff_x==1.0\n")
     assert pinned == {"torch": "2.1.0", "ruff-x": "1.0"}
