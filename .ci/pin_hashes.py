@@ -2,8 +2,8 @@
 
     python .ci/pin_hashes.py
 
-pip is asked what it would install of `constraints.txt`, and where from; nothing is installed. Run it with the Python and
-on the platform of the integration (the file names both), after `constraints.txt` was changed.
+pip is asked what it would install of `constraints.txt`, and where from; nothing is installed. Run it after
+`constraints.txt` was changed, with the Python and on the platform of the integration (the file names both).
 
 torch and what only it needs are left out: its builds for CPUs and for GPUs have one version, different files and
 different requirements, and `make setup` takes whichever the machine's pip finds.
