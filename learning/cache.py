@@ -21,7 +21,7 @@ from learning.readers import (
     read_sequences,
 )
 from learning.synthetic import Cutout, compose_footage, read_cutouts
-from learning.video_readers import read_imagenet_vid, read_lasot, read_trackingnet
+from learning.video_readers import read_imagenet_vid, read_lasot, read_mot, read_trackingnet
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ READERS: dict[str, tuple[Callable[..., Footage], set[str]]] = {
     "lasot": (read_lasot, {"longest_side", "stride", "limit"}),
     "trackingnet": (read_trackingnet, {"longest_side", "stride", "limit"}),
     "imagenet-vid": (read_imagenet_vid, {"longest_side", "stride", "limit"}),
+    "mot": (read_mot, {"longest_side", "stride", "limit"}),
     "coco": (read_coco, {"longest_side", "limit"}),
     "sequences": (read_sequences, {"longest_side"}),
     "images": (read_images, {"longest_side"}),

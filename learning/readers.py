@@ -251,7 +251,7 @@ def read_annotated(root: str | Path, exclude: Iterable[str] = (), longest_side: 
         boxes: list[NDArray[np.float64]] = []
         for entry in entries:
             if entry["image"] not in seen:
-                seen[entry["image"]] = SharedImage(root / entry["image"], longest_side)
+                seen[entry["image"]] = SharedImage(read_image(root / entry["image"]), longest_side)
             index, box = seen[entry["image"]].place(footage, from_corners(entry["box"]))
             if index is not None:
                 indices.append(index)
@@ -266,10 +266,10 @@ def read_annotated(root: str | Path, exclude: Iterable[str] = (), longest_side: 
 
 
 class SharedImage:
-    """An image of several objects: decoded once, and added to the footage once one of its boxes is usable."""
+    """An image of several objects, added to the footage once one of its boxes is usable."""
 
-    def __init__(self, path: Path, longest_side: int, smallest: float = SMALLEST_STILL) -> None:
-        self.image, self.factors = shrink(read_image(path), longest_side)
+    def __init__(self, image: Image, longest_side: int, smallest: float = SMALLEST_STILL) -> None:
+        self.image, self.factors = shrink(image, longest_side)
         self.smallest = smallest
         self.index: int | None = None
 
@@ -387,7 +387,7 @@ def read_coco(
     images = root / split if (root / split).is_dir() else existing_folder(root / "images" / split, f"or {root / split}")
     footage = Footage()
     for entry in listed:
-        image = SharedImage(images / entry["file_name"], longest_side)
+        image = SharedImage(read_image(images / entry["file_name"]), longest_side)
         for instance in objects[entry["id"]]:
             index, box = image.place(footage, np.asarray(instance["bbox"], np.float64))
             if index is not None:

@@ -1,4 +1,4 @@
-"""Readers of the large annotated sets of video: LaSOT, TrackingNet, ImageNet VID → :class:`~learning.footage.Footage`.
+"""Readers of annotated sets of video (LaSOT, TrackingNet, ImageNet VID, MOTChallenge) → `learning.footage.Footage`.
 
 They are too large to be held whole: `stride` takes one frame in so many, `limit` so many videos, and `longest_side`
 makes images smaller. As in `learning.readers`, boxes become ours (0-based, continuous) here and nowhere else.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.datasets import lasot
 from benchmarks.datasets.reading import frames, numbers, require_frames
 from benchmarks.frames import Frames
+from benchmarks.mot import read_rows
 from learning.footage import Footage
 from learning.readers import (
     GOT10K_STRIDE,
@@ -27,6 +28,7 @@ from learning.readers import (
     check_sampling,
     existing_folder,
     not_empty,
+    read_image,
     spread,
 )
 from tracker.box import from_corners
@@ -171,7 +173,7 @@ def _add_vid(footage: Footage, labels: Path, images: Path, stride: int, longest_
         objects = [entry for entry in _vid_objects(path) if occluded or entry.findtext("occluded") != "1"]
         if not objects:
             continue
-        image = SharedImage(images / f"{path.stem}.JPEG", longest_side, SMALLEST_MOVING)
+        image = SharedImage(read_image(images / f"{path.stem}.JPEG"), longest_side, SMALLEST_MOVING)
         for entry in objects:
             index, box = image.place(footage, _vid_box(entry, path))
             if index is not None:
@@ -196,3 +198,50 @@ def _vid_box(entry: ElementTree.Element, path: Path) -> NDArray[np.float64]:
     except ValueError:
         raise ValueError(f"{path}: an object needs a number in each of these, found {texts}") from None
     return from_corners(corners)
+
+
+def read_mot(
+    root: str | Path,
+    longest_side: int = LONGEST_SIDE,
+    stride: int = STRIDE,
+    limit: int | None = None,
+    exclude: Iterable[str] = (),
+) -> Footage:
+    """MOTChallenge's training videos: ``<root>/MOT17-02-SDP/img1/000001.jpg …`` (or ``frames.mp4``) and ``gt/gt.txt``.
+
+    Each person is a track of its own; who walks beside them in the same frames is the look-alike that a tracker must
+    tell them from. Boxes marked as not to count are left out. MOT17 has every video three times, once a detector:
+    ``exclude`` or a folder of links takes one of them.
+
+    Args:
+        root: the folder of the videos; those without images are passed over.
+        longest_side: longer images are scaled down to it.
+        stride: decode every stride-th frame only.
+        limit: at most so many videos, evenly spread; None takes all.
+        exclude: names of videos to leave out.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no video, or one that is damaged; the message names the file.
+    """
+    hint = "<video>/gt/gt.txt beside frames.mp4 or img1/"
+    root, left_out, footage = existing_folder(root, hint), set(exclude), Footage()
+    check_sampling(stride, limit)
+    videos = [path.parent.parent for path in sorted(root.glob("*/gt/gt.txt"))]
+    shown = [video for video in videos if (video / "frames.mp4").is_file() or (video / "img1").is_dir()]
+    for video in spread([video for video in shown if video.name not in left_out], limit):
+        seen, rows = frames(video, video.name, images="img1"), read_rows(video / "gt" / "gt.txt")
+        tracks: dict[int, list[tuple[int, NDArray[np.float64]]]] = defaultdict(list)
+        for number, frame in enumerate(seen):
+            if number % stride:
+                continue
+            here = (rows.frame == number) & (rows.score > 0)
+            image = SharedImage(frame, longest_side, SMALLEST_MOVING)
+            for person, box in zip(rows.id[here].tolist(), rows.box[here], strict=True):
+                index, scaled = image.place(footage, box)
+                if index is not None:
+                    tracks[person].append((index, scaled))
+        for person, places in tracks.items():
+            indices, boxes = zip(*places, strict=True)
+            footage.add_track(f"MOT/{video.name}/{person}", "video", indices, np.stack(boxes), "person")
+    return not_empty(footage, root, hint)

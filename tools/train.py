@@ -40,7 +40,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=MODELS, help="what to train")
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
-    layouts = ["shared", "got10k", "lasot", "trackingnet", "imagenet-vid", "coco", "sequences", "images"]
+    layouts = ["shared", "got10k", "lasot", "trackingnet", "imagenet-vid", "mot", "coco", "sequences", "images"]
     parser.add_argument("--layout", choices=layouts, default="shared", help="of the data; shared = ../shared/data's")
     parser.add_argument("--output", type=Path, required=True, help=".safetensors file to write, its card beside it")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and log (default: runs/MODEL)")

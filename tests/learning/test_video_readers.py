@@ -11,7 +11,7 @@ import pytest
 
 from learning.cache import open_footage
 from learning.footage import Footage
-from learning.video_readers import read_imagenet_vid, read_lasot, read_trackingnet
+from learning.video_readers import read_imagenet_vid, read_lasot, read_mot, read_trackingnet
 
 BOX = "11,6,20,15"
 
@@ -250,9 +250,47 @@ class TestReadImagenetVid:
             read_imagenet_vid(tmp_path)
 
 
+def _mot(root: Path, name: str = "MOT17-02-SDP", frames: int = 5) -> Path:
+    """Two people and a car that does not count; the second person comes in the third frame."""
+    folder = root / name
+    for index in range(frames):
+        _write_image(folder / "img1" / f"{index + 1:06d}.jpg", 20 * index)
+    rows = [f"{number},1,{10 + number},6,20,15,1,1,1" for number in range(1, frames + 1)]
+    rows += [f"{number},2,40,6,10,15,1,1,.5" for number in range(3, frames + 1)]
+    _write(folder / "gt" / "gt.txt", "\n".join([*rows, "1,9,1,1,30,30,0,3,1"]) + "\n")
+    return folder
+
+
+class TestReadMot:
+    def test_every_person_is_a_track_and_images_are_shared(self, tmp_path: Path) -> None:
+        _mot(tmp_path)
+        footage = read_mot(tmp_path, stride=2)
+        assert [track.name for track in footage.tracks] == ["MOT/MOT17-02-SDP/1", "MOT/MOT17-02-SDP/2"]
+        assert [_grey_levels(footage, track) for track in (0, 1)] == [[0, 2, 4], [2, 4]]
+        assert footage.tracks[0].boxes.tolist() == [[10, 5, 20, 15], [12, 5, 20, 15], [14, 5, 20, 15]], "from 0"
+        assert len(footage.images) == 3
+        assert {track.category for track in footage.tracks} == {"person"}
+
+    def test_videos_without_images_are_passed_over(self, tmp_path: Path) -> None:
+        _mot(tmp_path, "a")
+        _write(tmp_path / "b" / "gt" / "gt.txt", "1,1,1,1,20,20,1,1,1\n")
+        assert {track.name.split("/")[1] for track in read_mot(tmp_path, stride=1).tracks} == {"a"}
+        with pytest.raises(ValueError, match="beside frames"):
+            read_mot(tmp_path, exclude=("a",))
+
+    def test_names_what_is_wrong(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            read_mot(tmp_path / "nowhere")
+        folder = _mot(tmp_path)
+        _write(folder / "gt" / "gt.txt", "1,1,one,1,20,20\n")
+        with pytest.raises(ValueError, match=r"gt\.txt"):
+            read_mot(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("layout", "make"),
     [
+        ("mot", _mot),
         ("lasot", _lasot),
         ("trackingnet", lambda root: _trackingnet(root, frames=5)),
         ("imagenet-vid", lambda root: _vid(root, [_object(0, (0, 5, 20, 30))] * 5)),
