@@ -149,6 +149,7 @@ class PooledTrunk(nn.Module):
 NETWORKS: dict[str, dict[str, Any]] = {
     "embeddingnet": {"widths": (24, 48, 96), "depth": 1, "stem": 1},
     "embeddingnet_deep": {"widths": (32, 64, 128), "depth": 2, "stem": 2},
+    "embeddingnet_wide": {"widths": (32, 96, 192), "depth": 2, "stem": 2},
 }
 
 

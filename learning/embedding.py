@@ -24,7 +24,7 @@ from torch import Tensor
 
 from learning.embedding_augment import DISTORTIONS, distort
 from learning.embedding_data import LabelledImages, Parts
-from learning.embedding_network import ONE_VIEW, EmbeddingCard, EmbeddingNetwork
+from learning.embedding_network import ONE_VIEW, VIEWS, EmbeddingCard, EmbeddingNetwork
 from learning.embedding_scores import evenly, neighbour_accuracy
 from learning.losses import contrastive_loss, nca_loss, softmax_loss, triplet_loss, verification_loss, weighted_l1
 from learning.sampling import BalancedBatches
@@ -69,7 +69,8 @@ class EmbeddingRecipe:
         grouped: share of the batches whose classes come from one group, where the data have groups.
         precision: "bf16" computes all but the last layer and the loss with half the bits, which is faster where
             the processor has instructions for it, and slower where it has not.
-        turned: each class is also learned turned by 90, 180 and 270 degrees, as another class.
+        multiplied: one of `learning.embedding_network.VIEWS`: each class is also learned mirrored, turned by 90, 180
+            and 270 degrees, or both, each time as another class.
         seed: of weights, batches, distortions.
     """
 
@@ -85,7 +86,7 @@ class EmbeddingRecipe:
     augment: str = "none"
     grouped: float = 0.0
     precision: str = "bf16"
-    turned: bool = False
+    multiplied: str = ONE_VIEW
     seed: int = 0
     warm_up: int = 0
 
@@ -96,6 +97,8 @@ class EmbeddingRecipe:
             raise ValueError(f"no mining {self.mining!r}; there are {', '.join(MINING)}")
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"the precision is fp32 or bf16, not {self.precision!r}")
+        if self.multiplied not in VIEWS:
+            raise ValueError(f"classes cannot be multiplied by {self.multiplied!r}; there are {', '.join(VIEWS)}")
         if self.augment not in DISTORTIONS:
             raise ValueError(f"no augmentation {self.augment!r}; there are {', '.join(DISTORTIONS)}")
         if self.margin is None and self.loss == "contrastive":
@@ -146,7 +149,7 @@ class EmbeddingTraining:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         self.moments, self.log_every, self.views = moments, log_every, card.views
-        self.data = Parts(data.train.turned(), data.test) if recipe.turned else data
+        self.data = Parts(data.train.multiplied(recipe.multiplied), data.test)
         self.labels = torch.from_numpy(self.data.train.labels)
         self.steps = len(self._batches(0))
         with torch.random.fork_rng(devices=[]):

@@ -37,22 +37,23 @@ USUAL: dict[str, Any] = {
     "batch_size": None,
     "per_class": None,
     "grouped": 0.0,
-    "turned": False,
+    "multiplied": ONE_VIEW,
 }
 SUITED: dict[tuple[str, str], dict[str, Any]] = {
     ("nca", "omniglot"): {
-        "network": "embeddingnet_deep",
-        "dimensions": 128,
+        "network": "embeddingnet_wide",
+        "dimensions": 256,
         "size": 56,
         "normalise": True,
         "views": "all",
         "lr": 4e-3,
         "weight_decay": 5e-4,
-        "epochs": 10,
+        "epochs": 8,
         "batch_size": 480,  # of which one alphabet is a part
         "per_class": 2,
         "grouped": 1.0,
-        "turned": True,
+        "multiplied": "all",
+        "augment": "handwriting",
     },
 }
 
@@ -89,9 +90,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     add("--per-class", type=positive, metavar="K", help="images of a class in a batch (default: 12 for mnist, 4)")
     add("--grouped", type=float, metavar="SHARE", help="omniglot: batches from one alphabet (default: 0)")
     add(
-        "--turned",
-        action=argparse.BooleanOptionalAction,
-        help="learn each class also turned by 90°, 180°, 270°, as other classes",
+        "--multiplied",
+        choices=VIEWS,
+        help="learn each class also mirrored, turned by 90°, …, or both, as other classes",
     )
     add("--augment", choices=sorted(DISTORTIONS), help="distortion (default: what suits the data set)")
     add("--precision", choices=["bf16", "fp32"], help="of the convolutions (default: bf16 where it is the faster one)")
@@ -176,7 +177,7 @@ def recipe_of(loss: str, options: argparse.Namespace, classes: int) -> Embedding
         augment=options.augment or AUGMENT.get(options.dataset, PHOTO),
         grouped=options.grouped,
         precision=options.precision or fastest_precision(options.device),
-        turned=options.turned,
+        multiplied=options.multiplied,
         seed=options.seed,
         warm_up=options.warm_up,
     )
@@ -196,7 +197,7 @@ def fastest_precision(device: str) -> str:
 def card_of(loss: str, options: argparse.Namespace, data: Parts) -> EmbeddingCard:
     """The card of the untrained network that is asked for."""
     options = suited(loss, options)
-    classes = len(data.train.classes) * (4 if options.turned else 1)
+    classes = len(data.train.classes) * VIEWS[options.multiplied]
     return EmbeddingCard(
         options.network,
         channels=data.train.channels,

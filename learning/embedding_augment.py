@@ -19,6 +19,8 @@ class Distortion:
         shear: tangent of the angle, either way, along both axes.
         scale: factor exp(± scale), for width and height each.
         shift: share of the side, either way.
+        bend: standard deviation, as a share of the side, of how far the corners of a 4 × 4 grid are moved, the rest
+            smoothly with them (elastic distortion; Simard, Steinkraus, Platt 2003).
         share: of the images that each part is applied to.
         mirror: flip left and right, every other image.
     """
@@ -27,6 +29,7 @@ class Distortion:
     shear: float = 0.0
     scale: float = 0.0
     shift: float = 0.0
+    bend: float = 0.0
     share: float = 1.0
     mirror: bool = False
 
@@ -37,6 +40,7 @@ DISTORTIONS = {
     # rotation, shear, scale and shift of Koch et al. (2015, section 3.2), each for half of the images
     "affine": Distortion(rotation=10.0, shear=0.3, scale=0.2, shift=2 / 105, share=0.5),
     "strong": Distortion(rotation=15.0, shear=0.3, scale=0.25, shift=0.06),
+    "handwriting": Distortion(rotation=15.0, shear=0.3, scale=0.25, shift=0.06, bend=0.025),
     "photo": Distortion(rotation=8.0, scale=0.1, shift=0.05, mirror=True),
 }
 
@@ -70,4 +74,8 @@ def distort(images: Tensor, how: Distortion, generator: torch.Generator) -> Tens
         linear[:, :, 0] *= (torch.rand(count, 1, generator=generator) < 0.5) * -2.0 + 1.0
     maps = torch.cat([linear, drawn(2 * how.shift, 2)[:, :, None]], 2)  # coordinates run from −1 to 1
     grid = F.affine_grid(maps.to(images), list(images.shape), align_corners=False)
+    if how.bend:
+        moved = torch.randn(count, 2, 4, 4, generator=generator) * (2 * how.bend)
+        moved = moved * (torch.rand(count, 1, 1, 1, generator=generator) < how.share)
+        grid = grid + F.interpolate(moved.to(images), images.shape[2:], mode="bicubic").permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -24,7 +24,7 @@ from benchmarks.datasets import BENCHMARKS, open_benchmark
 from benchmarks.datasets.crops import TargetCropDataset
 from benchmarks.datasets.tlp import identity
 from benchmarks.verification import KOCH_WAYS
-from learning.embedding_network import resize
+from learning.embedding_network import resize, views
 from learning.pictures import read_picture
 
 Indices = NDArray[np.int64]
@@ -80,17 +80,20 @@ class LabelledImages:
         groups = None if self.groups is None else self.groups[kept]
         return replace(part, labels=number[part.labels], classes=tuple(self.classes[k] for k in kept), groups=groups)
 
-    def turned(self) -> LabelledImages:
-        """Each class four times, turned by 0, 90, 180 and 270 degrees, as classes of their own."""
-        count, turns = len(self.classes), range(4)
+    def multiplied(self, how: str) -> LabelledImages:
+        """Each class once for each of the `views` of its images, as classes of their own; "one" changes nothing."""
+        seen, count = views(self.images, how), len(self.classes)
+        if len(seen) == 1:
+            return self
+        numbers = range(len(seen))
         return LabelledImages(
-            torch.cat([self.images.rot90(turn, (2, 3)) for turn in turns]),
-            np.concatenate([self.labels + turn * count for turn in turns]),
-            tuple(f"{name}, turned by {90 * turn}°" for turn in turns for name in self.classes),
+            torch.cat(seen),
+            np.concatenate([self.labels + number * count for number in numbers]),
+            tuple(f"{name}, view {number}" if number else name for number in numbers for name in self.classes),
             None
             if self.groups is None
-            else np.concatenate([self.groups + turn * (self.groups.max() + 1) for turn in turns]),
-            None if self.makers is None else np.tile(self.makers, 4),
+            else np.concatenate([self.groups + number * (self.groups.max() + 1) for number in numbers]),
+            None if self.makers is None else np.tile(self.makers, len(seen)),
         )
 
     def summary(self) -> dict[str, int]:

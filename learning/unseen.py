@@ -45,7 +45,7 @@ from learning.embedding_arguments import (
 )
 from learning.embedding_command import command_line
 from learning.embedding_data import LabelledImages, Parts
-from learning.embedding_network import EmbeddingCard, EmbeddingNetwork, save_embedding
+from learning.embedding_network import VIEWS, EmbeddingCard, EmbeddingNetwork, save_embedding
 from tracker.arguments import positive, refuse_existing
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def cross_validate(
             part = rest[cut(len(rest), max(folds - 1, 2), INNER + recipe.seed + number)[0]]
             rest, name = np.setdiff1d(rest, part), f"{name}-inner"
         data = Parts(faces.of_classes(rest), faces.of_classes(part))
-        own = replace(card, classes=len(rest) * (4 if recipe.turned else 1) if recipe.loss == "softmax" else 0)
+        own = replace(card, classes=len(rest) * VIEWS[recipe.multiplied] if recipe.loss == "softmax" else 0)
         balanced = replace(recipe, classes=min(recipe.classes, len(rest)))
         training = EmbeddingTraining(own, balanced, data, folder / name, device)
         network = training.run()

@@ -174,11 +174,11 @@ def test_moments_are_kept_where_asked(data: Parts, tmp_path: Path) -> None:
     assert np.array_equal(last, training.network.embed(data.test.images).numpy())
 
 
-def test_turned_classes_and_classes_never_seen(tmp_path: Path) -> None:
+def test_multiplied_classes_and_classes_never_seen(tmp_path: Path) -> None:
     everything = draw_glyphs(8, 10, 16)
     data = Parts(everything.of_classes(np.arange(5)), everything.of_classes(np.arange(5, 8)))
-    training = _training(data, tmp_path, turned=True, epochs=2)
-    assert len(training.data.train) == 200
+    training = _training(data, tmp_path, multiplied="all", epochs=2)
+    assert len(training.data.train) == 400
     assert neighbour_accuracy(training.run(), data) > 0.6
 
 
@@ -197,6 +197,7 @@ def test_another_trainings_weights_can_be_the_start(data: Parts, tmp_path: Path)
     [
         ({"loss": "hinge"}, "no loss 'hinge'"),
         ({"mining": "hardest"}, "no mining 'hardest'"),
+        ({"multiplied": "often"}, "cannot be multiplied by 'often'"),
         ({"augment": "wild"}, "no augmentation 'wild'"),
         ({"precision": "fp16"}, "fp32 or bf16"),
         ({"loss": "contrastive", "margin": None}, "no soft margin"),

@@ -41,11 +41,12 @@ def test_defaults_suit_the_loss_and_the_data() -> None:
 def test_characters_are_learned_by_nca_as_was_found_best() -> None:
     """Only what was not said is filled in, and only for this loss."""
     card, recipe = card_of("nca", _options("omniglot"), DATA), _recipe("nca", "omniglot", classes=964)
-    assert (card.network, card.dimensions, card.normalise, card.views) == ("embeddingnet_deep", 128, True, "all")
-    assert (recipe.classes, recipe.images, recipe.turned, recipe.margin) == (240, 2, True, 1.0)
-    more = _options("omniglot", "--views", "one", "--no-turned", "--dimensions", "9", "--grouped", "0")
+    assert (card.network, card.dimensions, card.normalise, card.views) == ("embeddingnet_wide", 256, True, "all")
+    assert (recipe.classes, recipe.images, recipe.multiplied, recipe.margin) == (240, 2, "all", 1.0)
+    assert recipe.augment == "handwriting"
+    more = _options("omniglot", "--views", "one", "--multiplied", "one", "--dimensions", "9", "--grouped", "0")
     card, recipe = card_of("nca", more, DATA), recipe_of("nca", more, 964)
-    assert (card.views, card.dimensions, recipe.turned, recipe.grouped) == ("one", 9, False, 0)
+    assert (card.views, card.dimensions, recipe.multiplied, recipe.grouped) == ("one", 9, "one", 0)
     assert card_of("bce", _options("omniglot"), DATA).views == "one"
 
 
@@ -74,7 +75,7 @@ def test_digits_are_drawn_in_the_plane_and_all_else_is_wide() -> None:
     assert card_of("triplet", _options("mnist"), DATA).dimensions == 2
     assert card_of("bce", _options("mnist"), DATA).dimensions == 64
     assert card_of("triplet", _options("orl", "--dimensions", "9"), DATA).dimensions == 9
-    assert card_of("softmax", _options("omniglot", "--turned"), DATA).classes == 20
+    assert card_of("softmax", _options("omniglot", "--multiplied", "turned"), DATA).classes == 20
     assert card_of("triplet", _options("omniglot"), DATA).invert, "drawings are ink on paper"
     assert card_of("triplet", _options("mnist"), DATA).classes == 0, "no head"
 

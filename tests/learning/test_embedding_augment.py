@@ -51,6 +51,16 @@ def test_shift_moves_by_a_share_of_the_side_at_most() -> None:
     assert (found.abs().max(0).values > 0.07 * SIZE).all(), "along both axes"
 
 
+def test_bending_moves_places_far_apart_each_on_its_own_and_neighbours_alike() -> None:
+    """On images whose values are their columns, a pixel then says where it came from."""
+    columns = torch.arange(40.0).expand(1000, 1, 40, 40)
+    moved = distort(columns, Distortion(bend=0.03), _seeded())[:, 0] - columns[:, 0]
+    corner, beside, next_corner = moved[:, 14, 14], moved[:, 15, 15], moved[:, 14, 24]  # near corners of the grid
+    assert float(corner.std()) == pytest.approx(0.03 * 40, rel=0.1)
+    assert float(torch.corrcoef(torch.stack([corner, beside]))[0, 1]) > 0.95
+    assert abs(float(torch.corrcoef(torch.stack([corner, next_corner]))[0, 1])) < 0.2
+
+
 def test_scale_is_within_its_factor() -> None:
     found = _centres(distort(_blob(SIZE / 2 + 8, SIZE / 2), Distortion(scale=0.25), _seeded()))[:, 0] / 8
     assert found.min() > math.exp(-0.25) - 0.02

@@ -236,9 +236,9 @@ def test_unknown_names_and_folders_are_refused(tmp_path: Path) -> None:
         read_dataset("mnist", tmp_path / "nowhere")
 
 
-def test_turned_classes_are_classes_of_their_own() -> None:
+def test_multiplied_classes_are_classes_of_their_own() -> None:
     images = draw_glyphs(3, 2, 20)
-    turned = images.turned()
+    turned = images.multiplied("turned")
     assert len(turned) == 24
     assert len(turned.classes) == 12
     assert np.array_equal(turned.images[6:12, 0].numpy(), np.rot90(images.images[:, 0].numpy(), axes=(1, 2)))
