@@ -4,8 +4,8 @@ W. Li, O. Hosseini Jafari and C. Rother, Deep Object Co-Segmentation, ACCV 2018 
 mutual correlation layer that compares every place of one image with every place of the other, and a Siamese decoder
 that turns each image's features and correlations into a mask.
 
-The paper's encoder is VGG-16. This one is small enough for a CPU; its layers down to stride 8 are those of
-`backbones.compact`, padded, so that a mask has the size of the image.
+The paper's encoder is ImageNet's VGG-16. This one is ImageNet's EfficientNet-Lite0, which is small enough for a CPU, or
+one that is smaller still and knows nothing beforehand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones import efficientnet_lite
+from backbones.efficientnet_lite import EfficientNetLite0
+
+ENCODERS = ("efficientnet_lite0", "plain")
 STRIDE = 16  # of the deepest features; sides of an input are multiples of it
 
 
@@ -76,8 +80,8 @@ def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: b
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
-class Encoder(nn.Module):
-    """Features at strides 2, 4, 8 and 16.
+class PlainEncoder(nn.Module):
+    """Features at strides 2, 4, 8 and 16, all of them learned.
 
     Args:
         widths: their channels.
@@ -85,7 +89,7 @@ class Encoder(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
-        first, second, third, fourth = widths
+        first, second, third, fourth = self.widths = widths
         self.stages = nn.ModuleList(
             [
                 conv_bn(3, first, stride=2),
@@ -104,18 +108,35 @@ class Encoder(nn.Module):
         return features
 
 
+class ImageNetEncoder(nn.Module):
+    """EfficientNet-Lite0's features at strides 2, 4 and 8; those at 16 with those at 32 beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, third, fourth, fifth = efficientnet_lite.WIDTHS
+        self.widths = first, second, third, fourth + fifth
+        self.trunk = EfficientNetLite0()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) → four (N, C, H / s, W / s) for s = 2, 4, 8, 16."""
+        # A few images at a time stay in a processor's cache; a network in training needs the batch for its statistics.
+        parts = [x] if self.training else x.split(4)
+        *finer, fourth, fifth = (torch.cat(level) for level in zip(*(self.trunk(part) for part in parts), strict=True))
+        deepest = F.interpolate(fifth, fourth.shape[2:], mode="bilinear", align_corners=False)
+        return [*finer, torch.cat([fourth, deepest], dim=1)]
+
+
 class Features(NamedTuple):
     """What the encoder makes of images: (N, C, H / s, W / s) each.
 
     Attributes:
-        finest, finer, fine, coarse: at strides 2, 4, 8 and 16.
-        context: those at stride 16 added to those at stride 8.
+        finest, finer, coarse: at strides 2, 4 and 16.
+        context: those at strides 8 and 16 together, at stride 8.
         salient: (N, H, W) logits of what stands out in each image by itself.
     """
 
     finest: Tensor
     finer: Tensor
-    fine: Tensor
     coarse: Tensor
     context: Tensor
     salient: Tensor
@@ -128,54 +149,80 @@ class Features(NamedTuple):
 class MutualEvidence(nn.Module):
     """What the other image says of each place of this one, from the correlations of their normalised features.
 
-    At stride 16 it is the paper's layer, by displacement. At stride 8, where the volume would be sixteen times as
-    large, it is what does not depend on where the other image has the object:
+    Between places at stride 16 it is the paper's layer, by displacement. For places at stride 8, where the volume would
+    be sixteen times as large, it is what does not depend on where the other image has the object, by the encoder's
+    features as they are, which know more things than the pairs can teach, and again by learned ones:
 
     - the two strongest correlations, the strongest with a place that stands out in the other image, and how much rather
       than the other image's background this place resembles what stands out there (`_cues`);
+    - how much this place resembles the mean of what stands out in the other image, how much rather than the mean of
+      what does not, and how alike what stands out in both is as a whole (`_means`);
     - the other image's features where they correlate.
 
-    Features are centred before they are normalised, or everything would correlate with everything; at the start those
-    of stride 8 are compared as they are.
+    Features are centred before they are normalised, or everything would correlate with everything.
 
     Args:
-        fine, coarse: channels of the features at strides 8 and 16.
-        embedding: channels in which those at stride 16 are compared.
+        context, coarse: channels of the features at strides 8 and 16.
+        embedding: channels in which places are compared.
         cells: side of the features at stride 16.
         summary: channels that the correlations by displacement are reduced to.
     """
 
-    def __init__(self, fine: int, coarse: int, embedding: int, cells: int, summary: int = 32) -> None:
+    def __init__(self, context: int, coarse: int, embedding: int, cells: int, summary: int = 32) -> None:
         super().__init__()
+        self.centre = nn.BatchNorm2d(coarse, affine=False)
         self.embed_coarse = conv_bn(coarse, embedding, 1, relu=False)
-        self.embed_fine = conv_bn(fine, fine, 1, relu=False)
-        nn.init.dirac_(self.embed_fine[0].get_parameter("weight"))
-        self.value = nn.Conv2d(fine, embedding, 1)
+        self.embed_context = conv_bn(context, embedding, 1, relu=False)
+        self.value = nn.Conv2d(context, embedding, 1)
         self.by_displacement = nn.Conv2d(displacements(cells, cells) ** 2, summary, 1)
-        self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.out_channels = summary + 4 + embedding
+        self.sharpness = nn.Parameter(torch.full((2,), 10.0))
+        self.out_channels = summary + 2 * 7 + embedding
 
     def forward(self, a: Features, b: Features) -> Tensor:
         """Features of A and of B → (N, `out_channels`, h, w) for the places of A at stride 8."""
         volume = correlate(unit(self.embed_coarse(a.coarse)), unit(self.embed_coarse(b.coarse)))
-        f_a, f_b = unit(self.embed_fine(a.fine)), unit(self.embed_fine(b.fine))
-        places = torch.einsum("ncji,nck->njik", f_a, f_b.flatten(2))  # k: every place in B
-        attention = (places * self.sharpness).softmax(dim=-1)
-        seen = torch.einsum("njik,nck->ncji", attention, self.value(b.context).flatten(2))
-        salient = F.avg_pool2d(b.salient.detach()[:, None], 8).flatten(1)[:, None, None]
-        return torch.cat([double(self.by_displacement(volume)), self._cues(places, salient), seen], dim=1)
+        salient_a = F.avg_pool2d(a.salient.detach()[:, None], 8)
+        salient_b = F.avg_pool2d(b.salient.detach()[:, None], 16)
+        context_b = F.avg_pool2d(b.context, 2)
+        as_they_are = unit(double(self.centre(a.coarse))), unit(self.centre(b.coarse))
+        learned = unit(self.embed_context(a.context)), unit(self.embed_context(context_b))
+        evidence = [double(self.by_displacement(volume))]
+        for (f_a, f_b), sharpness in zip((as_they_are, learned), self.sharpness, strict=True):
+            places = torch.einsum("ncji,nck->njik", f_a, f_b.flatten(2))  # k: every place in B
+            evidence += [_cues(places, salient_b.flatten(1)[:, None, None], sharpness)]
+            evidence += [_means(f_a, f_b, salient_a.sigmoid(), salient_b.sigmoid())]
+        attention = (places * sharpness).softmax(dim=-1)
+        seen = torch.einsum("njik,nck->ncji", attention, self.value(context_b).flatten(2))
+        return torch.cat([*evidence, seen], dim=1)
 
-    def _cues(self, places: Tensor, salient: Tensor) -> Tensor:
-        """(N, h, w, K) correlations with the places of B and (N, 1, 1, K) logits of their standing out → (N, 4, h, w).
 
-        The last cue is the logarithm of the odds that the place of B which this one resembles stands out, if a place
-        is chosen in proportion to exp(sharpness · correlation).
-        """
-        strongest = places.topk(2, dim=-1).values
-        with_salient = (places * salient.sigmoid()).amax(-1, keepdim=True)
-        sharp = places.float() * self.sharpness
-        odds = (sharp + F.logsigmoid(salient)).logsumexp(-1) - (sharp + F.logsigmoid(-salient)).logsumexp(-1)
-        return torch.cat([strongest, with_salient, odds[..., None].clamp(-8, 8) / 4], dim=-1).permute(0, 3, 1, 2)
+def _cues(places: Tensor, salient: Tensor, sharpness: Tensor) -> Tensor:
+    """(N, h, w, K) correlations with the places of B and (N, 1, 1, K) logits of their standing out → (N, 4, h, w).
+
+    The last cue is the logarithm of the odds that the place of B which this one resembles stands out, if a place is
+    chosen in proportion to exp(sharpness · correlation).
+    """
+    strongest = places.topk(2, dim=-1).values
+    with_salient = (places * salient.sigmoid()).amax(-1, keepdim=True)
+    sharp = places.float() * sharpness
+    odds = (sharp + F.logsigmoid(salient)).logsumexp(-1) - (sharp + F.logsigmoid(-salient)).logsumexp(-1)
+    return torch.cat([strongest, with_salient, odds[..., None].clamp(-8, 8) / 4], dim=-1).permute(0, 3, 1, 2)
+
+
+def _means(f_a: Tensor, f_b: Tensor, salient_a: Tensor, salient_b: Tensor) -> Tensor:
+    """(N, C, h, w) features of length 1, and (N, 1, h, w) probabilities of standing out, of each image → (N, 3, h, w).
+
+    The correlation with the mean of what stands out in B, by how much it exceeds that with the mean of what does not,
+    and the correlation of the means of what stands out in A and in B, the same everywhere.
+    """
+    thing_a, thing_b, rest_b = (
+        unit((features * weight).sum((2, 3), keepdim=True))
+        for features, weight in ((f_a, salient_a), (f_b, salient_b), (f_b, 1 - salient_b))
+    )
+    with_thing, with_rest, both = (
+        (one * other).sum(1, keepdim=True) for one, other in ((f_a, thing_b), (f_a, rest_b), (thing_a, thing_b))
+    )
+    return torch.cat([with_thing, with_thing - with_rest, both.expand_as(with_thing)], dim=1)
 
 
 def unit(x: Tensor) -> Tensor:
@@ -184,23 +231,31 @@ def unit(x: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Features and evidence at stride 8 → logits at the size of the image, by way of the encoder's finer features."""
+    """Features and evidence at stride 8 → logits at the size of the image, by way of the encoder's finer features.
 
-    def __init__(self, inputs: int, widths: tuple[int, int, int, int]) -> None:
+    Args:
+        inputs: channels at stride 8.
+        widths: of the decoder at strides 2, 4 and 8.
+        finest, finer: channels of the encoder's features at strides 2 and 4.
+    """
+
+    def __init__(self, inputs: int, widths: tuple[int, int, int], finest: int, finer: int) -> None:
         super().__init__()
-        first, second, third, _ = widths
+        first, second, third = widths
         self.merge = nn.Sequential(conv_bn(inputs, third, 1), Residual(third))
         self.narrow = nn.Conv2d(third, second, 1)
+        self.beside = nn.Conv2d(finer, second, 1)
         self.finer = Residual(second)
         self.narrower = nn.Conv2d(second, first, 1)
+        self.besides = nn.Conv2d(finest, first, 1)
         self.finest = conv_bn(first, first)
         self.mask = nn.Conv2d(first, 1, 3, padding=1)
 
     def forward(self, x: Tensor, finest: Tensor, finer: Tensor) -> Tensor:
         """(N, C, H / 8, W / 8), and the encoder's features at strides 2 and 4 → (N, H, W) logits."""
         x = self.merge(x)
-        x = self.finer(double(self.narrow(x)) + finer)
-        x = self.finest(double(self.narrower(x)) + finest)
+        x = self.finer(double(self.narrow(x)) + self.beside(finer))
+        x = self.finest(double(self.narrower(x)) + self.besides(finest))
         return double(self.mask(x))[:, 0]
 
 
@@ -217,37 +272,51 @@ class CosegmentationNetwork(nn.Module):
 
     Args:
         size: side of the square images in pixels, a multiple of 16.
-        widths: channels at strides 2, 4, 8 and 16.
+        widths: channels of the decoders at strides 2, 4 and 8.
         embedding: channels in which places are compared.
+        encoder: one of `ENCODERS`.
+
+    Raises:
+        ValueError: another size or encoder.
     """
 
     def __init__(
-        self, size: int = 96, widths: tuple[int, int, int, int] = (24, 32, 96, 128), embedding: int = 64
+        self,
+        size: int = 160,
+        widths: tuple[int, int, int] = (16, 32, 64),
+        embedding: int = 64,
+        encoder: str = "efficientnet_lite0",
     ) -> None:
         super().__init__()
         if size % STRIDE or size < STRIDE:
             raise ValueError(f"the size of the images must be a multiple of {STRIDE}, got {size}")
+        if encoder not in ENCODERS:
+            raise ValueError(f"no encoder {encoder!r}; there are {', '.join(ENCODERS)}")
         self.size = size
-        _, _, third, fourth = widths
-        self.encoder = Encoder(widths)
-        self.context = nn.Conv2d(fourth, third, 1)
-        self.evidence = MutualEvidence(third, fourth, embedding, size // STRIDE)
-        self.decoder = Decoder(third + self.evidence.out_channels, widths)
-        self.single = Decoder(third, widths)
+        *_, third = widths
+        self.encoder = ImageNetEncoder() if encoder == "efficientnet_lite0" else PlainEncoder((*widths, 3 * third // 2))
+        finest, finer, fine, coarse = self.encoder.widths
+        self.beside = nn.Conv2d(fine, third, 1)
+        self.below = nn.Conv2d(coarse, third, 1)
+        self.context = Residual(third)
+        self.evidence = MutualEvidence(third, coarse, embedding, size // STRIDE)
+        self.decoder = Decoder(third + self.evidence.out_channels, widths, finest, finer)
+        self.single = Decoder(third, widths, finest, finer)
 
     def encode(self, images: Tensor) -> Features:
         """(N, 3, S, S) normalised images → their features, and what stands out in each by itself."""
         finest, finer, fine, coarse = self.encoder(images)
-        context = fine + double(self.context(coarse))
-        return Features(finest, finer, fine, coarse, context, self.single(context, finest, finer))
+        context = self.context(self.beside(fine) + double(self.below(coarse)))
+        return Features(finest, finer, coarse, context, self.single(context, finest, finer))
 
-    def common(self, a: Features, b: Features) -> Tensor:
+    def common(self, a: Features, b: Features, trust: float = 1.0) -> Tensor:
         """Features of A and B → (N, S, S) logits of the mask, in A, of what both show.
 
-        The decoder says how much more, or less, a pixel belongs to it than to what stands out in A by itself.
+        The decoder says how much more, or less, a pixel belongs to it than to what stands out in A by itself; `trust`
+        is the share of that which is believed.
         """
         evidence = torch.cat([a.context, self.evidence(a, b)], dim=1)
-        return a.salient.detach() + self.decoder(evidence, a.finest, a.finer)
+        return a.salient.detach() + trust * self.decoder(evidence, a.finest, a.finer)
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) normalised images → (N, S, S) logits of the common object's mask in each."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backbones.cosegmentation import CosegmentationNetwork, Features
+from backbones.efficientnet_lite import MEAN, SCALE
 from learning.pictures import read_picture
 from tracker.frame import Image, to_bgr8
 from tracker.network import ModelCard, WeightsError, find_weights, load_tensors, save_tensors
@@ -30,14 +31,17 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 PARTNERS = 8  # of a group, each image is compared with at most so many others
 
 
-def new_card(size: int = 96, **changes: Any) -> ModelCard:
-    """The card of an untrained network for images of `size` × `size` pixels; `changes` replace its other entries."""
-    entries: dict[str, Any] = {
-        "config": {"widths": [24, 32, 96, 128], "embedding": 64, "threshold": 0.5, "saliency_threshold": 0.5},
-        "licence": "research use only",
-        **changes,
-    }
-    return ModelCard(BACKBONE, HEAD, size, size, stride=8, mean=114.0, scale=1 / 64, **entries)
+def new_card(size: int = 160, encoder: str = "efficientnet_lite0", **changes: Any) -> ModelCard:
+    """The card of an untrained network for images of `size` × `size` pixels; `changes` are to its config."""
+    config = {"encoder": encoder, "widths": [16, 32, 64], "embedding": 64, "threshold": 0.5, "saliency_threshold": 0.5}
+    return ModelCard(
+        *(BACKBONE, HEAD, size, size),
+        stride=8,
+        mean=MEAN,
+        scale=SCALE,
+        config={**config, **changes},
+        licence="research use only",
+    )
 
 
 def build(card: ModelCard) -> CosegmentationNetwork:
@@ -49,9 +53,9 @@ def build(card: ModelCard) -> CosegmentationNetwork:
     if (card.backbone, card.head) != (BACKBONE, HEAD):
         raise WeightsError(f"the card is of {card.backbone!r} + {card.head!r}, not of a network for co-segmentation")
     try:
-        first, second, third, fourth = (int(width) for width in card.config["widths"])
-        embedding = int(card.config["embedding"])
-        return CosegmentationNetwork(card.search_size, (first, second, third, fourth), embedding)
+        first, second, third = (int(width) for width in card.config["widths"])
+        embedding, encoder = int(card.config["embedding"]), str(card.config["encoder"])
+        return CosegmentationNetwork(card.search_size, (first, second, third), embedding, encoder)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"the card's size and config describe no network for co-segmentation: {error!r}") from error
 
@@ -119,6 +123,7 @@ class Cosegmenter:
         self.card = card
         self.threshold = float(card.config.get("threshold", 0.5))
         self.saliency_threshold = float(card.config.get("saliency_threshold", 0.5))
+        self.trust = float(card.config.get("trust", 1.0))  # in what the other images say: see `CosegmentationNetwork`
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "cosegment", device: str | torch.device = "cpu") -> Cosegmenter:
@@ -190,7 +195,7 @@ class Cosegmenter:
     ) -> NDArray[np.float32]:
         own = Features(*(level.expand(len(others), *level.shape[1:]) for level in features[index]))
         theirs = Features(*(torch.cat(levels) for levels in zip(*(features[other] for other in others), strict=True)))
-        return _enlarged(self.network.common(own, theirs).sigmoid().mean(0, keepdim=True), shape)
+        return _enlarged(self.network.common(own, theirs, self.trust).sigmoid().mean(0, keepdim=True), shape)
 
 
 def chosen_partners(index: int, images: int, limit: int) -> list[int]:

@@ -21,6 +21,7 @@ from learning.readers import existing_folder, read_annotations, read_image, shri
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+CLASS_FOLDERS = "classes"  # the source of photographs without masks, a folder a class
 SMALLEST = 0.015  # share of the photograph: what is smaller is a speck at the network's resolution
 
 # Which classes a sequence of DAVIS shows. Its mask is of one object, or of a rider and what he rides together, and its
@@ -50,6 +51,37 @@ DAVIS_CLASSES = {
     "tennis": ("person",),
 }
 
+# What else a folder of Caltech-101 shows, by the names that COCO has for it, and the folders that are left out: they
+# show what is kept for the test (`TEST_CLASSES`), something so near to it that it would not be a new thing, or people.
+CALTECH_CLASSES = {
+    **dict.fromkeys(("emu", "flamingo", "flamingo_head", "ibis", "pigeon", "rooster"), ("bird",)),
+    **dict.fromkeys(("ferry", "ketch", "schooner"), ("boat",)),
+    "car_side": ("car",),
+    "cellphone": ("cell phone",),
+    "crocodile_head": ("crocodile",),
+    "flamingo_head": ("bird", "flamingo"),
+    "Motorbikes": ("motorcycle",),
+    "soccer_ball": ("sports ball",),
+    "watch": ("clock",),
+    "wheelchair": ("chair",),
+    "windsor_chair": ("chair",),
+    "inline_skate": ("skateboard",),
+}
+CALTECH_LEFT_OUT = (
+    *(
+        "Faces",
+        "Faces_easy",
+        "Leopards",
+        "airplanes",
+        "cougar_body",
+        "cougar_face",
+        "dalmatian",
+        "elephant",
+        "garfield",
+    ),
+    *("gerenuk", "llama", "okapi", "panda", "pizza", "snoopy", "stop_sign", "wild_cat"),
+)
+
 # Kept out of training, by sequence, by class (with every photograph that shows it) and by picture.
 TEST_SEQUENCES = ("blackswan", "camel", "car-roundabout", "dance-twirl", "dog", "kite-surf")
 VALIDATION_SEQUENCES = ("goat", "drift-chicane", "motocross-jump")
@@ -66,7 +98,7 @@ class Photo:
 
     Attributes:
         name: of the file below the folder of the data.
-        source: which data it is from: ecssd, davis, coco256, pennfudan or msrc_cow.
+        source: which data it is from: ecssd, davis, coco256, pennfudan, msrc_cow or `CLASS_FOLDERS`.
         image: uint8 (H, W, 3) BGR.
         masks: identity → (H, W) bool, all things of that identity together.
         classes: every class that is known to be in it, masked or not.
@@ -227,11 +259,31 @@ def read_mask_folder(folder: str | Path, identity: str, longest_side: int) -> li
     return photos
 
 
+def read_class_folders(root: str | Path, longest_side: int) -> Iterator[tuple[str, str, Image]]:
+    """Photographs without masks, a folder a class, as Caltech-101 has them: class, name and image of each.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: there is no photograph in it, or one that cannot be decoded.
+    """
+    root = existing_folder(root, "a folder of photographs for each class")
+    found = 0
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and path.name not in CALTECH_LEFT_OUT):
+        for path in _pictures(folder):
+            found += 1
+            yield folder.name, f"{root.name}/{folder.name}/{path.name}", shrink(read_image(path), longest_side)[0]
+    if not found:
+        raise ValueError(f"no photographs in folders below {root}; a folder for each class is wanted")
+
+
 def shown_by(identities: Iterable[str]) -> set[str]:
     """The classes that things of these identities show."""
     shown: set[str] = set()
     for identity in identities:
-        shown |= set(DAVIS_CLASSES.get(identity.removeprefix("davis/"), ())) if "/" in identity else {identity}
+        if "/" in identity:
+            shown |= set(DAVIS_CLASSES.get(identity.removeprefix("davis/"), ()))
+        else:
+            shown |= {identity, *CALTECH_CLASSES.get(identity, ())}
     return shown
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.cosegmentation import Cosegmenter, overlay, write_picture
-from learning.cosegmentation_data import TEST_CLASSES, Image, Mask, Photo, by_identity, read_split
+from learning.cosegmentation_data import CLASS_FOLDERS, TEST_CLASSES, Image, Mask, Photo, by_identity, read_split
 from learning.cosegmentation_pairs import PairConfig, PairSampler, Scene
 
 THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
@@ -69,12 +69,12 @@ def natural_pairs(photos: Sequence[Photo], most: int = 12, seed: int = 0) -> lis
     """
     rng = np.random.default_rng([seed, 1])
     pairs: list[EvaluationPair] = []
-    for source in ("msrc_cow", "davis", "coco256", "pennfudan"):
+    for source in ("msrc_cow", "davis", "coco256", "pennfudan", CLASS_FOLDERS):
         own = [photo for photo in photos if photo.source == source]
         for identity, group in sorted(by_identity(own).items()):
             if source == "coco256" and identity not in TEST_CLASSES:
                 continue
-            wanted = most if source in ("davis", "coco256") else 3 * most
+            wanted = most if source in ("davis", "coco256", CLASS_FOLDERS) else 3 * most
             for first, second in _couples(group, wanted, rng):
                 if (unrelated := _unrelated(photos, first, second, rng)) is not None:
                     pairs.append(_natural(source, first, second, unrelated))

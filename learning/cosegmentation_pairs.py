@@ -44,8 +44,8 @@ class PairConfig:
     """
 
     size: int = 96
-    nameless: float = 0.35
-    video: float = 0.35
+    nameless: float = 0.3
+    video: float = 0.3
     composed: float = 0.4
     unrelated: float = 0.2
     distractors: tuple[float, ...] = (0.6, 0.34, 0.06)

@@ -25,9 +25,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from backbones.cosegmentation import CosegmentationNetwork
+from backbones.cosegmentation import CosegmentationNetwork, ImageNetEncoder
+from backbones.efficientnet_lite import load_imagenet
 from learning.cosegmentation import Cosegmenter, build, load, new_card, save
-from learning.cosegmentation_data import Split, read_backgrounds, read_split
+from learning.cosegmentation_data import (
+    CLASS_FOLDERS,
+    TEST_SHARE,
+    Photo,
+    Split,
+    read_backgrounds,
+    read_class_folders,
+    read_split,
+    shown_by,
+)
 from learning.cosegmentation_evaluation import (
     COMPOSED,
     as_json,
@@ -40,13 +50,16 @@ from learning.cosegmentation_evaluation import (
 )
 from learning.cosegmentation_pairs import PairBatch, PairBatches, PairConfig, PairSampler, augment
 from learning.progress import device_name
-from tracker.network import ModelCard, WeightsError, load_network
+from tracker.network import ModelCard, WeightsError
 
 log = logging.getLogger(__name__)
 
 LOSSES = ("common", "salient")
 LONGEST_SIDE = 192  # of the photographs; the network sees less of them
 WARM_UP = 50  # steps
+TRUSTS = (1.0, 0.85, 0.7, 0.5)  # in the other image, to choose from
+APART = 0.25  # least difference of the Jaccard index that an unrelated image in its place must make
+LEAST_MASKED, MOST_MASKED, SURE = 0.04, 0.75, 0.8  # of photographs that are masked by a network: see `masked_by`
 AVERAGING_DECAY = 0.995  # of the moving average of the weights
 
 
@@ -61,21 +74,25 @@ class Recipe:
         weight_decay: of AdamW.
         size: side of the pictures.
         seed: of everything.
-        init: what to start from: a tracker of this package, for the encoder; a .safetensors file of a network for
-            co-segmentation, for all of it; or "" for nothing.
-        frozen: stages of the encoder that stay as they start, where they start from something.
+        encoder: one of `backbones.cosegmentation.ENCODERS`.
+        init: what to start from: a .pth file of EfficientNet-Lite0's weights, for the encoder; a .safetensors file of a
+            network for co-segmentation, for all of it; or "" for nothing.
+        frozen: the encoder stays as it starts, where it starts from something.
+        classes: a folder with photographs of each class, to be masked by the network that is started from, or "".
         data: how pairs are drawn.
         every: steps between checkpoints.
     """
 
-    pairs: int = 160_000
+    pairs: int = 64_000
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
-    size: int = 96
+    size: int = 160
     seed: int = 0
-    init: str = "compact"
-    frozen: int = 2
+    encoder: str = "efficientnet_lite0"
+    init: str = ""
+    frozen: bool = True
+    classes: str = ""
     data: PairConfig = field(default_factory=PairConfig)
     every: int = 100
 
@@ -119,8 +136,10 @@ def start_from(network: CosegmentationNetwork, init: str) -> None:
     Raises:
         WeightsError: there are none, or they do not fit.
     """
-    if not init.endswith(".safetensors"):
-        start_from_tracker(network, init)
+    if init.endswith(".pth"):
+        if not isinstance(network.encoder, ImageNetEncoder):
+            raise WeightsError(f"{init}: ImageNet's weights fit the encoder efficientnet_lite0 only")
+        load_imagenet(network.encoder.trunk, init)
         return
     try:
         network.load_state_dict(load(init)[0].state_dict())
@@ -128,21 +147,31 @@ def start_from(network: CosegmentationNetwork, init: str) -> None:
         raise WeightsError(f"{init}: of a network of another size: {error}") from error
 
 
-def start_from_tracker(network: CosegmentationNetwork, name: str) -> None:
-    """Copy the trunk of a tracker's compact backbone into the encoder's first three stages, which are its layers."""
-    trunk = load_network(name).backbone.state_dict()
-    # Compact's layers: 0 stride 2; 1, 2 stride 4; 3, 4, 5 stride 8.
-    places = {"0": "0", "1": "1.0", "2": "1.1", "3": "2.0", "4": "2.1", "5": "2.2"}
-    state = network.encoder.state_dict()
-    for key, tensor in trunk.items():
-        _, layer, *rest = key.split(".")
-        state[".".join(["stages", places[layer], *rest])] = tensor
-    network.encoder.load_state_dict(state)
+def masked_by(segmenter: Cosegmenter, folder: str | Path) -> tuple[list[Photo], list[Photo]]:
+    """Photographs of a folder a class, each with what a network says stands out in it as the mask of its class.
 
+    Two of one class look less alike than two frames of a video, and there are more classes than in the data with masks.
+    Where the network is not sure, or what stands out is a speck or nearly everything, a photograph is left out.
 
-def trained(network: nn.Module) -> list[nn.Parameter]:
-    """The parameters that are not frozen."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+    Returns:
+        Those to train on, and those of every tenth class, to choose the thresholds by.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_class_folders`.
+    """
+    by_class: dict[str, list[Photo]] = {}
+    for name, path, image in read_class_folders(folder, LONGEST_SIDE):
+        photos = by_class.setdefault(name, [])
+        probability = segmenter.saliency(image)
+        mask = probability > segmenter.saliency_threshold
+        if LEAST_MASKED < mask.mean() < MOST_MASKED and probability[mask].mean() > SURE:
+            photos.append(Photo(path, CLASS_FOLDERS, image, {name: mask}, frozenset(shown_by([name]))))
+    kept_out = list(by_class)[TEST_SHARE - 1 :: TEST_SHARE]
+    train, validation = (
+        [photo for name, photos in by_class.items() if (name in kept_out) is chosen for photo in photos]
+        for chosen in (False, True)
+    )
+    return train, validation
 
 
 class Run:
@@ -157,13 +186,13 @@ class Run:
 
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device, half: bool) -> None:
         self.recipe, self.folder, self.device, self.half = recipe, folder, device, half
-        self.card = new_card(recipe.size)
+        self.card = new_card(recipe.size, recipe.encoder)
         torch.manual_seed(recipe.seed)
         self.network = build(self.card).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         if recipe.init:
             start_from(self.network, recipe.init)
-            for stage in self.network.encoder.stages[: recipe.frozen]:
-                stage.eval().requires_grad_(False)
+            if recipe.frozen:
+                self.network.encoder.eval().requires_grad_(False)
         averaging = get_ema_multi_avg_fn(AVERAGING_DECAY)
         self.average = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True)
         self.learned = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
@@ -291,10 +320,16 @@ def train(
         ValueError: unusable data, or a run of other settings.
         FloatingPointError: a loss became NaN or infinite.
     """
+    if recipe.classes and not recipe.init.endswith(".safetensors"):
+        raise ValueError("photographs without masks are masked by an earlier network; give it as --init")
     if threads is not None:
         torch.set_num_threads(threads)
     target = torch.device(device)
     split = read_split(data, LONGEST_SIDE)
+    if recipe.classes:
+        more = masked_by(Cosegmenter.from_pretrained(recipe.init, device), recipe.classes)
+        split.train.extend(more[0])
+        split.validation.extend(more[1])
     sampler = PairSampler(
         split.train, read_backgrounds(data, LONGEST_SIDE), dataclasses.replace(recipe.data, size=recipe.size)
     )
@@ -302,8 +337,8 @@ def train(
     state.resume()
     _fit(state, sampler, workers)
     training = _training_record(state, split, command)
-    thresholds, training["validation"] = _choose_thresholds(state, split)
-    card = dataclasses.replace(state.card, config={**state.card.config, **thresholds})
+    chosen, training["validation"] = _choose(state, split)
+    card = dataclasses.replace(state.card, config={**state.card.config, **chosen})
     card = save(state.averaged(), card, output, training=training, date=datetime.date.today().isoformat())
     return _with_results(card, data, Path(output), device) if split.test else card
 
@@ -359,18 +394,43 @@ def _fit(state: Run, sampler: PairSampler, workers: int) -> None:
                 since, sums, count = now, dict.fromkeys(LOSSES, 0.0), 0
 
 
-def _choose_thresholds(state: Run, split: Split) -> tuple[dict[str, float], dict[str, Any]]:
-    """Those of the highest Jaccard index on photographs kept out of training, and the index; nothing without any."""
+def _choose(state: Run, split: Split) -> tuple[dict[str, float], dict[str, Any]]:
+    """Trust and thresholds of the highest Jaccard index on photographs kept out of training, and the index.
+
+    A network that has learned from few classes is too sure that new ones have nothing in common, so that less trust in
+    the other image finds more; but an unrelated image must still make a difference of `APART`. Nothing is chosen where
+    no photographs are kept out.
+    """
     pairs = natural_pairs(split.validation)
     if len(split.validation) > 1:
         pairs += composed_pairs(split.validation, COMPOSED // 2)
     if not pairs:
         return {}, {}
-    answers = ask(Cosegmenter(state.averaged(), state.card, state.device), pairs)
-    thresholds = {method: best_threshold(answers, method) for method in ("cosegmentation", "saliency")}
-    rows = table(answers, thresholds)
-    chosen = {"threshold": thresholds["cosegmentation"], "saliency_threshold": thresholds["saliency"]}
+    found = []
+    for trust in TRUSTS:
+        card = dataclasses.replace(state.card, config={**state.card.config, "trust": trust})
+        answers = ask(Cosegmenter(state.averaged(), card, state.device), pairs)
+        thresholds = {method: best_threshold(answers, method) for method in ("cosegmentation", "saliency")}
+        found.append((trust, thresholds, table(answers, thresholds)))
+    means = [rows[-1].jaccard for _, _, rows in found]
+    apart = [mean["cosegmentation"] - mean["swapped"] >= APART for mean in means]
+    best = max(range(len(found)), key=lambda index: (apart[index], means[index]["cosegmentation"]))
+    trust, thresholds, rows = found[best]
+    chosen = {
+        "trust": trust,
+        "threshold": thresholds["cosegmentation"],
+        "saliency_threshold": thresholds["saliency"],
+    }
     return chosen, {row.group: {name: round(value, 3) for name, value in row.jaccard.items()} for row in rows}
+
+
+def _origin(init: str) -> Any:
+    """What a card says of the file that its training began with: of an earlier network its training, too."""
+    path = Path(init)
+    if path.suffix != ".safetensors":
+        return path.name if init else "random"
+    card = ModelCard.read(path.with_suffix(".json"))
+    return {"file": path.name, "sha256": card.sha256, "training": card.training}
 
 
 def _training_record(state: Run, split: Split, command: str) -> dict[str, Any]:
@@ -383,7 +443,7 @@ def _training_record(state: Run, split: Split, command: str) -> dict[str, Any]:
         "data": {f"{source} photographs": count for source, count in sorted(sources.items())},
         "pairs": state.recipe.steps * state.recipe.batch_size,
         "batch_size": state.recipe.batch_size,
-        "init": state.recipe.init or "random",
+        "init": _origin(state.recipe.init),
         "seed": state.recipe.seed,
         "command": command,
         "minutes": round(state.seconds / 60, 1),

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backbones.efficientnet_lite import EfficientNetLite0
     from tracker.network import SiameseNetwork
 
 
@@ -45,6 +48,30 @@ def make_photos() -> Callable[[Path], Path]:
     """What makes a small folder of photographs with masks, in the layout that co-segmentation is trained on."""
     make: Callable[[Path], Path] = load_script(Path(__file__).parent / "learning" / "cosegmentation_folder.py").make
     return make
+
+
+@pytest.fixture(scope="session")
+def imagenet_names() -> Callable[[EfficientNetLite0], dict[str, Tensor]]:
+    """What gives the weights of an EfficientNet-Lite0 the names of the published file."""
+    import torch
+
+    def as_published(trunk: EfficientNetLite0) -> dict[str, Tensor]:
+        """A trunk's weights under the published names, with a classifier behind it: its first layer takes RGB.
+
+        A block is called by its number; its convolutions are _expand_conv (but of the first block), _depthwise_conv and
+        _project_conv, with _bn0, _bn1 and _bn2 behind them.
+        """
+        state = {"_conv_stem.weight": trunk.stem[0].weight.flip(1)}
+        state |= {f"_bn0.{name}": value for name, value in trunk.stem[1].state_dict().items()}
+        blocks = [block for stage in trunk.stages for block in stage]
+        for number, block in enumerate(blocks):
+            layers = [layer for layer in block.layers if len(layer.state_dict())]
+            names = ["_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2"]
+            for name, layer in zip(names[-len(layers) :], layers, strict=True):
+                state |= {f"_blocks.{number}.{name}.{key}": value for key, value in layer.state_dict().items()}
+        return state | {"_conv_head.weight": torch.zeros(1280, 320, 1, 1), "_fc.bias": torch.zeros(1000)}
+
+    return as_published
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--batch-size", type=positive, help="pairs a step (default: the recipe's)")
     add("--learning-rate", type=float, help="peak (default: the recipe's)")
     add("--size", type=positive, help="side of the network's images, a multiple of 16 (default: the recipe's)")
-    add("--init", help="compact: the tracker's first layers (default); FILE.safetensors: an earlier network; none")
-    add("--frozen", type=natural, help="stages of the encoder, of 4, that stay as they start (default: the recipe's)")
+    add("--encoder", choices=["efficientnet_lite0", "plain"], help="plain: a small one (default: efficientnet_lite0)")
+    add("--init", metavar="FILE", help=".pth: ImageNet's EfficientNet-Lite0; .safetensors: an earlier network")
+    add("--frozen", action=argparse.BooleanOptionalAction, help="of --init, leave the encoder as it is (default: so)")
+    add("--classes", metavar="DIR", help="photographs without masks, a folder a class, masked by the --init network")
     add("--seed", type=natural, default=0)
     add("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     add("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="auto: bf16 where the processor has it")
@@ -108,9 +110,8 @@ def train(options: argparse.Namespace) -> None:
     """Train a network."""
     from learning.cosegmentation_training import Recipe, train
 
-    changes = {name: getattr(options, name) for name in ("pairs", "batch_size", "learning_rate", "size", "frozen")}
-    if options.init is not None:
-        changes["init"] = "" if options.init == "none" else options.init
+    names = ("pairs", "batch_size", "learning_rate", "size", "encoder", "init", "frozen", "classes")
+    changes = {name: getattr(options, name) for name in names}
     recipe = Recipe(seed=options.seed, **{name: value for name, value in changes.items() if value is not None})
     card = train(
         options.data,

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from backbones.compact import Compact
-from backbones.cosegmentation import CosegmentationNetwork, correlate, displacements
+from backbones.cosegmentation import CosegmentationNetwork, _means, correlate, displacements
 
 
 def by_loop(f_a: Tensor, f_b: Tensor) -> Tensor:
@@ -49,7 +48,7 @@ def test_the_gradient_of_the_correlation_is_right() -> None:
 @pytest.fixture(scope="module")
 def network() -> CosegmentationNetwork:
     torch.manual_seed(0)
-    return CosegmentationNetwork(32, (4, 6, 8, 10), embedding=5).eval()
+    return CosegmentationNetwork(32, (4, 6, 8), embedding=5, encoder="plain").eval()
 
 
 def test_masks_have_the_size_of_the_images_and_change_places_with_them(network: CosegmentationNetwork) -> None:
@@ -88,10 +87,35 @@ def test_all_parameters_learn(network: CosegmentationNetwork) -> None:
     assert still == []
 
 
-def test_the_first_stages_have_compact_s_layers() -> None:
-    network = CosegmentationNetwork(32)
-    shapes = [p.shape for p in Compact().parameters()]
-    assert [p.shape for p in network.encoder.stages[:3].parameters()] == shapes
+def test_images_are_encoded_a_few_at_a_time_as_they_are_together() -> None:
+    network = CosegmentationNetwork(48).eval()
+    images = torch.randn(6, 3, 48, 48)
+    with torch.no_grad():
+        together = network.encoder.trunk(images)
+        levels = network.encoder(images)
+        logits = network(images[:3], images[3:])[0]
+    assert [tuple(level.shape[2:]) for level in levels] == [(24, 24), (12, 12), (6, 6), (3, 3)]
+    assert tuple(level.shape[1] for level in levels) == network.encoder.widths
+    for ours, theirs in zip(levels[:3], together[:3], strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(levels[3][:, :112], together[3])
+    assert logits.shape == (3, 48, 48)
+
+
+def test_the_means_of_what_stands_out_are_compared() -> None:
+    """Closed form: features along two axes, of which the thing in B has one."""
+    f_a = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[None, :, None]  # (1, 2, 1, 2): place 0 along x, place 1 along y
+    f_b = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])[None, :, None]
+    salient_a, salient_b = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0]]]])
+    with_thing, rather, both = _means(f_a, f_b, salient_a, salient_b)[0, :, 0].tolist()
+    assert with_thing == [1, 0], "B's thing lies along x"
+    assert rather == [1, -1], "and the rest along y"
+    assert both == [0, 0], "A's thing lies along y"
+
+
+def test_an_encoder_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="no encoder 'vgg'"):
+        CosegmentationNetwork(32, encoder="vgg")
 
 
 @pytest.mark.parametrize("size", [0, 40, -16])

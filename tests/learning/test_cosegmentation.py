@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def segmenter() -> Cosegmenter:
     torch.manual_seed(0)
-    card = new_card(32, config={"widths": [4, 6, 8, 10], "embedding": 5, "threshold": 0.5})
+    card = new_card(32, "plain", widths=[4, 6, 8], embedding=5)
     return Cosegmenter(build(card), card)
 
 
@@ -106,6 +106,19 @@ def test_masks_are_cut_at_the_threshold_of_the_card(segmenter: Cosegmenter) -> N
     np.testing.assert_array_equal(mask, segmenter.probabilities(images)[0] > middle)
 
 
+def test_trust_is_the_share_of_what_the_other_image_adds(segmenter: Cosegmenter) -> None:
+    images = [noise(32, 32, seed) for seed in range(2)]
+
+    def logits(trust: float) -> np.ndarray:
+        card = dataclasses.replace(segmenter.card, config={**segmenter.card.config, "trust": trust})
+        probability = Cosegmenter(segmenter.network, card).probabilities(images)[0].astype(np.float64)
+        return np.log(probability / (1 - probability))
+
+    np.testing.assert_allclose(logits(0.5), (logits(0.0) + logits(1.0)) / 2, atol=1e-4)
+    alone = segmenter.saliency(images[0]).astype(np.float64)
+    np.testing.assert_allclose(logits(0.0), np.log(alone / (1 - alone)), atol=1e-4)
+
+
 # ---------------------------------------------------------------- files of a network
 
 
@@ -130,7 +143,9 @@ def test_damaged_and_foreign_files_are_refused(weights: Path, tmp_path: Path) ->
     dataclasses.replace(card, sha256="0").write(path.with_suffix(".json"))
     with pytest.raises(WeightsError, match="SHA-256"):
         load(path)
-    dataclasses.replace(card, config={"widths": [4, 6, 8], "embedding": 5}).write(path.with_suffix(".json"))
+    dataclasses.replace(card, config={"encoder": "plain", "widths": [4, 6], "embedding": 5}).write(
+        path.with_suffix(".json")
+    )
     with pytest.raises(WeightsError, match="no network for co-segmentation"):
         load(path)
     dataclasses.replace(card, backbone="compact").write(path.with_suffix(".json"))

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from learning.cosegmentation_data import (
+    CALTECH_CLASSES,
+    CALTECH_LEFT_OUT,
     DAVIS_CLASSES,
     TEST_SEQUENCES,
     VALIDATION_SEQUENCES,
@@ -18,8 +20,10 @@ from learning.cosegmentation_data import (
     by_identity,
     read_annotated_photos,
     read_backgrounds,
+    read_class_folders,
     read_mask_folder,
     read_split,
+    shown_by,
 )
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -77,6 +81,40 @@ def test_only_what_is_masked_in_both_is_compared() -> None:
     frames = Photo("", "davis", image, {"davis/libby": mask}, frozenset({"dog"}))
     assert frames.comparable(frames), "the sequence's own mask is of that dog"
     assert not frames.comparable(photo(("dog",))), "another dog, but not the same identity"
+
+
+def test_folders_of_classes_are_read_but_those_kept_for_the_test(tmp_path: Path) -> None:
+    for folder, number in (("anchor", 2), ("ferry", 1), ("elephant", 3)):
+        (tmp_path / folder).mkdir()
+        for index in range(number):
+            cv2.imwrite(str(tmp_path / folder / f"{index}.png"), np.full((30, 40, 3), 9, np.uint8))
+    found = list(read_class_folders(tmp_path, 20))
+    assert [(name, path) for name, path, _ in found] == [
+        ("anchor", f"{tmp_path.name}/anchor/0.png"),
+        ("anchor", f"{tmp_path.name}/anchor/1.png"),
+        ("ferry", f"{tmp_path.name}/ferry/0.png"),
+    ]
+    assert found[0][2].shape == (15, 20, 3)
+    with pytest.raises(ValueError, match="no photographs in folders"):
+        list(read_class_folders(tmp_path / "anchor", 20))
+
+
+def test_relatives_are_not_compared() -> None:
+    image, mask = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool)
+    ferry, ketch, boat, anchor = (
+        Photo("", "", image, {name: mask}, frozenset(shown_by([name]))) for name in ("ferry", "ketch", "boat", "anchor")
+    )
+    assert ferry.classes == {"ferry", "boat"}
+    assert ferry.comparable(ferry)
+    assert ferry.comparable(anchor)
+    assert not ferry.comparable(ketch), "two boats, but not of one name"
+    assert not ferry.comparable(boat)
+
+
+@pytest.mark.skipif(not (SHARED / "images/caltech101").is_dir(), reason="Caltech-101 of ../shared/data is not here")
+def test_the_named_folders_of_caltech_are_there() -> None:
+    folders = {path.name for path in (SHARED / "images/caltech101").iterdir()}
+    assert {*CALTECH_CLASSES, *CALTECH_LEFT_OUT} - folders == set()
 
 
 def test_a_class_without_all_its_polygons_is_not_masked(root: Path) -> None:

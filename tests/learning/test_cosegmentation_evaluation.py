@@ -113,7 +113,8 @@ def pairs_apart() -> list[EvaluationPair]:
 def test_the_table_tells_a_network_that_uses_the_other_image() -> None:
     pairs = pairs_apart()
     answers = ask(Known(pairs), pairs)  # type: ignore[arg-type]
-    rows = table(answers, {"cosegmentation": 0.5, "saliency": 0.5})
+    thresholds = {"cosegmentation": 0.5, "saliency": 0.5}
+    rows = table(answers, thresholds)
     assert [row.group for row in rows] == ["msrc_cow", "davis", "coco256", "natural", "all"]
     share = 22 * 25 / (40 * 50)
     for row in rows:
@@ -125,7 +126,11 @@ def test_the_table_tells_a_network_that_uses_the_other_image() -> None:
     assert as_json(rows)["all"]["pairs"] == 3
     text = as_markdown(rows)
     assert text.splitlines()[2].startswith("| MSRC cows | 1 | 1.000 / 1.000 | 0.275 / 0.275 |")
-    assert sheet(answers, {"cosegmentation": 0.5, "saliency": 0.5}, each=1, height=40).shape == (3 * 40, 8 * 53, 3)
+    assert sheet(answers, thresholds, each=1, height=40).shape == (
+        3 * 40,
+        8 * 53,
+        3,
+    )
 
 
 def test_the_best_threshold_is_found() -> None:

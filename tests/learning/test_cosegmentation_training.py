@@ -7,19 +7,22 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from backbones.efficientnet_lite import EfficientNetLite0
 from learning.cosegmentation import Cosegmenter, build, new_card, save
 from learning.cosegmentation_pairs import PairBatch
-from learning.cosegmentation_training import LOSSES, Recipe, Run, mask_loss, start_from_tracker, train
-from tracker.network import ModelCard, WeightsError, load_network
+from learning.cosegmentation_training import LOSSES, Recipe, Run, mask_loss, masked_by, train
+from tracker.network import ModelCard, WeightsError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-SMALL = Recipe(pairs=12, batch_size=2, size=32, init="", every=2)
+SMALL = Recipe(pairs=12, batch_size=2, size=32, encoder="plain", every=2)
 
 
 def batch(seed: int = 0, n: int = 4, size: int = 32) -> PairBatch:
@@ -65,30 +68,60 @@ def test_both_decoders_learn(tmp_path: Path) -> None:
         assert losses[-1][name] < 0.6 * losses[0][name], name
 
 
-def test_the_encoder_starts_as_the_tracker_s_trunk_and_its_first_stages_stay(tmp_path: Path) -> None:
-    network = build(new_card(32))
-    start_from_tracker(network, "compact")
-    trunk = list(load_network("compact").backbone.state_dict().values())
-    copied = list(network.encoder.stages[:3].state_dict().values())
-    assert len(trunk) == len(copied)
-    assert all(torch.equal(one, other) for one, other in zip(trunk, copied, strict=True))
-    run = Run(dataclasses.replace(SMALL, init="compact"), tmp_path, torch.device("cpu"), half=False)
-    before = {name: value.clone() for name, value in run.network.encoder.state_dict().items()}
-    run.learn(batch())
-    after = run.network.encoder.state_dict()
-    changed = {name.split(".")[1] for name, value in after.items() if not torch.equal(value, before[name])}
-    assert changed == {"2", "3"}
+def test_an_imagenet_encoder_stays_as_it_starts_unless_it_is_to_learn(
+    imagenet_names: Callable[[EfficientNetLite0], dict[str, Tensor]], tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    trunk = EfficientNetLite0()
+    torch.save(imagenet_names(trunk), tmp_path / "imagenet.pth")
+    started = dataclasses.replace(SMALL, encoder="efficientnet_lite0", init=str(tmp_path / "imagenet.pth"))
+    for frozen in (True, False):
+        run = Run(dataclasses.replace(started, frozen=frozen), tmp_path, torch.device("cpu"), half=False)
+        before = {name: value.clone() for name, value in run.network.state_dict().items()}
+        assert torch.equal(before["encoder.trunk.stages.3.0.layers.0.weight"], trunk.stages[3][0].layers[0].weight)
+        run.learn(batch())
+        changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
+        assert any(name.startswith("decoder") for name in changed)
+        assert any(name.startswith("encoder") for name in changed) is not frozen
+    with pytest.raises(WeightsError, match="efficientnet_lite0 only"):
+        Run(dataclasses.replace(started, encoder="plain"), tmp_path, torch.device("cpu"), half=False)
 
 
 def test_an_earlier_network_is_gone_on_from(tmp_path: Path) -> None:
-    earlier = build(new_card(32))
-    save(earlier, new_card(32), tmp_path / "earlier.safetensors")
+    earlier = build(new_card(32, "plain"))
+    save(earlier, new_card(32, "plain"), tmp_path / "earlier.safetensors")
     path = str(tmp_path / "earlier.safetensors")
     run = Run(dataclasses.replace(SMALL, init=path), tmp_path, torch.device("cpu"), half=False)
     for name, tensor in run.network.state_dict().items():
         torch.testing.assert_close(tensor, earlier.state_dict()[name], atol=2e-3, rtol=2e-3)  # kernels are fp16
     with pytest.raises(WeightsError, match="another size"):
         Run(dataclasses.replace(SMALL, init=path, size=48), tmp_path, torch.device("cpu"), half=False)
+
+
+def test_photographs_are_masked_by_a_network_where_it_is_sure(tmp_path: Path) -> None:
+    """The stand-in says that what is bright stands out, and how sure it is by the red channel."""
+    shown = {"sure": (100, 255), "unsure": (100, 130), "speck": (2, 255), "everything": (300, 255)}
+    for number in range(11):
+        for name, (size, red) in shown.items():
+            image = np.zeros((20, 20, 3), np.uint8)
+            image.reshape(-1, 3)[:size, 2] = red
+            path = tmp_path / f"class{number:02d}" / f"{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), image)
+
+    class StandIn:
+        saliency_threshold = 0.4
+
+        def saliency(self, image: np.ndarray) -> np.ndarray:
+            return image[..., 2].astype(np.float32) / 255
+
+    learned, kept_out = masked_by(StandIn(), tmp_path)  # type: ignore[arg-type]
+    assert {Path(photo.name).stem for photo in learned + kept_out} == {"sure"}
+    assert [list(photo.masks) for photo in kept_out] == [["class09"]], "every tenth class"
+    assert len(learned) == 10
+    assert learned[0].masks["class00"].sum() == 100
+    with pytest.raises(ValueError, match="give it as --init"):
+        train(tmp_path, tmp_path / "out.safetensors", tmp_path / "run", dataclasses.replace(SMALL, classes="x"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_does_harm(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An untrained network, as a file."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    card = new_card(32, config={"widths": [4, 6, 8, 10], "embedding": 5, "threshold": 0.5})
+    card = new_card(32, "plain", widths=[4, 6, 8], embedding=5)
     save(build(card), card, path)
     return str(path)
 
@@ -92,7 +92,20 @@ def test_a_training_is_evaluated(
     monkeypatch.setattr("learning.cosegmentation_evaluation.COMPOSED", 4)
     monkeypatch.setattr("learning.cosegmentation_training.COMPOSED", 4)
     data, output = str(make_photos(tmp_path / "data")), tmp_path / "out.safetensors"
-    length = ["--pairs", "4", "--batch-size", "2", "--size", "32", "--init", "none", "--workers", "0", "--threads", "1"]
+    length = [
+        "--pairs",
+        "4",
+        "--batch-size",
+        "2",
+        "--size",
+        "32",
+        "--encoder",
+        "plain",
+        "--workers",
+        "0",
+        "--threads",
+        "1",
+    ]
     arguments = ["train", "--data", data, "--output", str(output), "--run", str(tmp_path / "run"), *length]
     assert command.main(arguments) == 0
     assert str(output) in capsys.readouterr().out
