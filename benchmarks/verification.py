@@ -343,21 +343,6 @@ def embedding_scores(embeddings: ArrayLike, cosine: bool = False) -> Compare:
     return compare
 
 
-def nearest_look_scores(looks: ArrayLike) -> Compare:
-    """A `Compare` of images of which each has several embeddings, one a look: the nearest two looks' negative distance.
-
-    Args:
-        looks: (k, n, d).
-    """
-    vectors = np.asarray(looks, dtype=np.float64)
-
-    def compare(queries: Integers, support: Integers) -> Floats:
-        each = [distances(one[queries], other[support]) for one in vectors for other in vectors]
-        return -np.min(each, axis=0)
-
-    return compare
-
-
 def draw_episodes(labels: ArrayLike, ways: int, count: int, seed: int = 0) -> list[Episode]:
     """Episodes of `ways` random classes, each with one support image and one query, another image of the class.
 

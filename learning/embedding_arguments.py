@@ -41,19 +41,18 @@ USUAL: dict[str, Any] = {
 }
 SUITED: dict[tuple[str, str], dict[str, Any]] = {
     ("nca", "omniglot"): {
-        "network": "embeddingnet_wide",
-        "dimensions": 256,
+        "network": "embeddingnet_deep",
+        "dimensions": 128,
         "size": 56,
         "normalise": True,
         "views": "all",
         "lr": 4e-3,
         "weight_decay": 5e-4,
-        "epochs": 8,
+        "epochs": 10,
         "batch_size": 480,  # of which one alphabet is a part
         "per_class": 2,
         "grouped": 1.0,
-        "multiplied": "all",
-        "augment": "handwriting",
+        "multiplied": "turned",
     },
 }
 

@@ -15,18 +15,14 @@ from benchmarks.verification import (
     best_accuracy,
     draw_pairs,
     embedding_scores,
-    nearest_look_scores,
     omniglot_episodes,
     one_shot_accuracy,
 )
-from learning.embedding_augment import Distortion, distort
 from learning.embedding_data import LabelledImages, Parts
 from learning.embedding_network import EmbeddingNetwork
 
 Indices = NDArray[np.int64]
 PAIRS = 20_000
-LOOKS = 6  # distorted ones of each image beside the image itself
-LOOK = Distortion(rotation=8.0, shear=0.15, scale=0.12, shift=0.03)
 ONE_SHOT_SEEDS = range(20)  # of Koch's protocol, whose 400 trials alone leave ± 3 percentage points
 
 
@@ -66,7 +62,7 @@ def judge(network: EmbeddingNetwork, data: Parts) -> dict[str, float]:
     Returns:
         "neighbour accuracy" (`neighbour_accuracy`); "nmi" of k-means with as many clusters as classes; "pair accuracy"
         on balanced pairs, "alike" from a threshold on that is chosen on pairs of the training part, and "pair auc";
-        where the data have drawers and alphabets, what `one_shot` gives.
+        where the data have drawers and alphabets, "20-way one-shot" by Koch's protocol, the mean of 20 draws of it.
     """
     train, test = data
     embedded = network.embed(test.images)
@@ -91,11 +87,6 @@ def one_shot(network: EmbeddingNetwork, test: LabelledImages, embedded: Tensor) 
     """Koch's 20-way one-shot accuracy (`benchmarks.verification.omniglot_episodes`); nothing for other data.
 
     Where there are fewer alphabets than the ten of a draw, of all.
-
-    Returns:
-        "20-way one-shot": the mean of 20 draws of the trials, and of the first alone; and for embeddings
-        "20-way one-shot, nearest looks", where each image is also seen as `distorted_looks` and two images are as far
-        apart as the nearest of their looks: a character written a little larger or aslant is the same character.
     """
     if test.makers is None or test.groups is None:
         return {}
@@ -109,23 +100,8 @@ def one_shot(network: EmbeddingNetwork, test: LabelledImages, embedded: Tensor) 
 
     learned = network.card.loss == "bce"
     comparison = compare if learned else embedding_scores(embedded.numpy())
-    trials = [omniglot_episodes(test.classes, test.labels, test.makers, seed, alphabets) for seed in ONE_SHOT_SEEDS]
-    draws = [one_shot_accuracy(episodes, comparison) for episodes in trials]
-    found = {"20-way one-shot": float(np.mean(draws)), "20-way one-shot, first draw": draws[0]}
-    if learned:
-        return found
-    shown = np.unique([index for episodes in trials for each in episodes for index in (*each.support, *each.queries)])
-    nearest = nearest_look_scores(distorted_looks(network, test.images[torch.from_numpy(shown)]))
-
-    def compare_looks(queries: Indices, support: Indices) -> NDArray[np.float64]:
-        return np.asarray(nearest(np.searchsorted(shown, queries), np.searchsorted(shown, support)))
-
-    draws = [one_shot_accuracy(episodes, compare_looks) for episodes in trials]
-    return found | {"20-way one-shot, nearest looks": float(np.mean(draws))}
-
-
-def distorted_looks(network: EmbeddingNetwork, images: Tensor) -> NDArray[np.float32]:
-    """(1 + `LOOKS`, n, D) embeddings of (n, C, S, S) images as they are, and distorted a little."""
-    generator = torch.Generator().manual_seed(0)
-    looks = [distort(images.float(), LOOK, generator) for _ in range(LOOKS)]
-    return torch.stack([network.embed(look) for look in (images, *looks)]).numpy()
+    draws = [
+        one_shot_accuracy(omniglot_episodes(test.classes, test.labels, test.makers, seed, alphabets), comparison)
+        for seed in ONE_SHOT_SEEDS
+    ]
+    return {"20-way one-shot": float(np.mean(draws)), "20-way one-shot, first draw": draws[0]}

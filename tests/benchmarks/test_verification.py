@@ -204,16 +204,6 @@ def test_pair_scores_are_distances_or_cosines():
 # ---------------------------------------------------------------- one shot
 
 
-def test_the_nearest_two_looks_count():
-    looks = np.random.default_rng(0).normal(size=(3, 6, 4))
-    queries, support = np.array([0, 4]), np.array([1, 2, 5])
-    scores = verification.nearest_look_scores(looks)(queries, support)
-    for row, query in enumerate(queries):
-        for column, known in enumerate(support):
-            every = [np.linalg.norm(one[query] - other[known]) for one in looks for other in looks]
-            assert scores[row, column] == pytest.approx(-min(every))
-
-
 def test_one_shot_counts_right_answers():
     truth = {10: 0, 11: 1, 12: 2}
     episode = Episode(np.array([0, 1, 2]), np.array([10, 11, 12, 11]), np.array([0, 1, 2, 1]))
