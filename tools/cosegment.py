@@ -3,7 +3,7 @@
 examples:
   python tools/cosegment.py predict a.jpg b.jpg --output common
   python tools/cosegment.py predict holiday/*.jpg --output common --json
-  python tools/cosegment.py train --data ../shared/data --output mine.safetensors
+  python tools/cosegment.py train --data ../shared/data --init efficientnet-lite0-57934424.pth --output mine.safetensors
   python tools/cosegment.py evaluate --data ../shared/data --weights mine.safetensors
 
 predict takes two images, or a group (a folder stands for the images in it), and writes NAME_mask.png (255 where the
