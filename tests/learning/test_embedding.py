@@ -15,7 +15,7 @@ from learning.embedding_data import LabelledImages, Parts
 from learning.embedding_network import EmbeddingCard
 from learning.embedding_scores import judge, neighbour_accuracy
 from learning.glyphs import draw_glyphs, glyph_parts
-from learning.triplets import MINING
+from learning.triplets import MINING, OFFLINE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPE = EmbeddingRecipe("triplet", classes=4, images=4, epochs=4, learning_rate=5e-3)
@@ -50,7 +50,8 @@ def test_every_loss_learns_with_every_way_of_mining(data: Parts, tmp_path: Path,
     assert neighbour_accuracy(network, data) >= max(0.85, before)
     rows = list(csv.DictReader((tmp_path / "log.csv").open(encoding="utf-8")))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5]
-    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    if mining != OFFLINE:  # whose triplets are harder the more was learned, so that their loss may rise
+        assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert all(0 <= float(row["active"]) <= 1 for row in rows)
 
 
