@@ -216,7 +216,7 @@ def read_mot(
     Args:
         root: the folder of the videos; those without images are passed over.
         longest_side: longer images are scaled down to it.
-        stride: decode every stride-th frame only.
+        stride: take every stride-th frame only; all are decoded.
         limit: at most so many videos, evenly spread; None takes all.
         exclude: names of videos to leave out.
 
