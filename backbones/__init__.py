@@ -10,7 +10,7 @@ from torch import nn
 def build_backbone(name: str) -> nn.Module:
     """A freshly initialised backbone.
 
-    There are ``compact``, ``alexnet`` and SiamDW's ``ciresnet16``, ``ciresnet22``, ``ciresnet22w``,
+    There are ``compact``, ``lite``, ``alexnet`` and SiamDW's ``ciresnet16``, ``ciresnet22``, ``ciresnet22w``,
     ``ciresinception22`` and ``ciresnext22``.
 
     Each maps (N, 3, H, W) float images in 0-255 to (N, ``out_channels``, h, w) features.
@@ -23,9 +23,11 @@ def build_backbone(name: str) -> nn.Module:
     from backbones.ciresnet import ciresnet16, ciresnet22, ciresnet22w
     from backbones.ciresnext import ciresnext22
     from backbones.compact import compact
+    from backbones.lite import Lite
 
     builders: dict[str, Callable[[], nn.Module]] = {
         "compact": compact,
+        "lite": Lite,
         "ciresnet16": ciresnet16,
         "ciresnet22": ciresnet22,
         "ciresnet22w": ciresnet22w,

@@ -48,8 +48,13 @@ class SameConv(nn.Conv2d):
 def conv_bn(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True) -> list:
     """Convolution → batch normalisation (→ ReLU6)."""
     layers: list[nn.Module] = [SameConv(inputs, outputs, kernel, stride, groups=groups, bias=False)]
-    layers.append(nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
-    return layers + ([nn.ReLU6(inplace=True)] if act else [])
+    return layers + normalised(outputs, act)
+
+
+def normalised(channels: int, act: bool = True) -> list[nn.Module]:
+    """Batch normalisation (→ ReLU6)."""
+    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+    return [norm, nn.ReLU6(inplace=True)] if act else [norm]
 
 
 class InvertedResidual(nn.Module):
@@ -76,14 +81,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(*conv_bn(3, STEM, 3, stride=2))
-        stages, inputs = [], STEM
-        for expansion, kernel, stride, outputs, repetitions in BLOCKS:
-            blocks = []
-            for number in range(repetitions):
-                blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, stride if number == 0 else 1))
-                inputs = outputs
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
+        self.stages = stages(0, len(BLOCKS) - 1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, 3, H, W) BGR images, (pixels − `MEAN`) · `SCALE` → five (N, C, ⌈H / s⌉, ⌈W / s⌉)."""
@@ -95,11 +93,23 @@ class EfficientNetLite0(nn.Module):
         return features
 
 
-def load_imagenet(trunk: EfficientNetLite0, path: str | Path) -> None:
+def stages(first: int, last: int) -> nn.Sequential:
+    """Stages `first` to `last` of `BLOCKS`, both included."""
+    made, inputs = [], STEM if first == 0 else BLOCKS[first - 1][3]
+    for expansion, kernel, stride, outputs, repetitions in BLOCKS[first : last + 1]:
+        blocks = []
+        for number in range(repetitions):
+            blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, stride if number == 0 else 1))
+            inputs = outputs
+        made.append(nn.Sequential(*blocks))
+    return nn.Sequential(*made)
+
+
+def load_imagenet(trunk: nn.Module, path: str | Path) -> None:
     """Copy the authors' weights into a trunk, the first layer turned from RGB to BGR; the classifier is left out.
 
     Args:
-        trunk: to be filled.
+        trunk: to be filled: its layers are the published ones in their order, or the first of them.
         path: ``efficientnet-lite0-….pth``; opened without unpickling.
 
     Raises:
@@ -113,9 +123,11 @@ def load_imagenet(trunk: EfficientNetLite0, path: str | Path) -> None:
         raise WeightsError(f"{path}: holds no state dictionary")
     theirs = [name for name in loaded if re.match(r"_conv_stem|_bn0|_blocks", str(name))]
     ours = trunk.state_dict()  # in the order of the layers, as theirs is
+    theirs = theirs[: len(ours)]
     shapes = [[tuple(state[name].shape) for name in names] for state, names in ((loaded, theirs), (ours, ours))]
     if shapes[0] != shapes[1]:
         raise WeightsError(f"{path}: not EfficientNet-Lite0: its layers have other shapes")
     taken = {own: loaded[name] for own, name in zip(ours, theirs, strict=True)}
-    taken["stem.0.weight"] = taken["stem.0.weight"].flip(1)
+    first = next(iter(ours))
+    taken[first] = taken[first].flip(1)
     trunk.load_state_dict(taken)

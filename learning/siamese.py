@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import importlib.util
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +23,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from backbones.ciresnet import CIResNet, load_imagenet_resnet50
+from backbones.efficientnet_lite import MEAN, SCALE
+from backbones.lite import Lite, load_imagenet
 from benchmarks.siamfc import load_siamfc_network
 from learning.augment import augment_pairs
 from learning.crops import Cropper
 from learning.distil import Hint, Imitation, Teacher
 from learning.footage import Footage
+from learning.frozen import quicken
 from learning.losses import box_loss, logistic_loss
 from learning.pairs import PairBatch, PairBatches, PairConfig
 from learning.progress import Progress, Record, quiet, summary
 from learning.snapshot import Snapshots
 from tracker.correlation import SiamFCHead
 from tracker.network import ModelCard, SiameseNetwork, channels_last, load_network, save_network
+
+GENTLE = 0.2
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Recipe:
         foreign: foreign exemplars that each search region is compared with, as negatives.
         batches_per_epoch: an epoch is no more than the interval of checkpoints.
         hint: weight of the teacher's loss, where there is a teacher (`learning.distil`).
+        frozen: parts of the network (as "backbone") that stay as they were given.
+        gentle: parts that learn at `GENTLE` times the learning rate, their normalisation as it was given.
     """
 
     card: ModelCard
@@ -63,6 +71,8 @@ class Recipe:
     foreign: int = 1
     batches_per_epoch: int = 250
     hint: float = 1.0
+    frozen: tuple[str, ...] = ()
+    gentle: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -128,6 +138,23 @@ RECIPES = {
         data=PairConfig(shift=28.0),
     ),
     "ciresnet22": _siamfc("ciresnet22"),
+    "ciresnet22_box": Recipe(
+        ModelCard("ciresnet22", "siamfc_box", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
+        pairs=60_000,
+        search_size=191,
+        foreign=1,
+        data=PairConfig(shift=28.0),
+        frozen=("backbone",),
+    ),
+    "lite": Recipe(
+        ModelCard("lite", "siamfc_box", mean=MEAN, scale=SCALE, config=BOX_LOOP, licence="research use only"),
+        pairs=150_000,
+        learning_rate=1e-3,
+        search_size=191,
+        foreign=6,
+        data=PairConfig(shift=28.0),
+        frozen=("backbone.early", "backbone.late"),
+    ),
     "ciresnet16": _siamfc("ciresnet16"),
     "ciresnet22w": _siamfc("ciresnet22w"),
     "ciresinception22": _siamfc("ciresinception22"),
@@ -178,14 +205,20 @@ class SiameseTraining(L.LightningModule):
                 f"{teacher}: only a network that correlates as SiamFC does can learn a SiamFC's responses; the head "
                 f"{recipe.card.head!r} takes the features of an .onnx backbone for a teacher"
             )
+        for part in recipe.frozen:
+            self.network.get_submodule(part).requires_grad_(False)
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
         self.loss = logistic_loss if isinstance(self.network.head, SiamFCHead) else box_loss
+        self.train()
 
     def on_fit_start(self) -> None:
         """Put the images where the crops are wanted; not before, as the averaging of weights copies this module."""
         self.cropper = Cropper(self.trainer.datamodule.footage.images, self.device)  # type: ignore[attr-defined]
         self.noise = torch.Generator(self.device)
+        if self.device.type == "cpu" and importlib.util.find_spec("openvino"):
+            for part in self.recipe.frozen:
+                quicken(self.network.get_submodule(part))
         if self.teacher_file is None:
             return
         if self.hint is not None:
@@ -193,6 +226,13 @@ class SiameseTraining(L.LightningModule):
         else:
             # in a list, or it would be a part of this module, its weights learned and saved
             self.responding_teacher = [load_siamfc_network(self.teacher_file).fused().to(self.device)]
+
+    def train(self, mode: bool = True) -> SiameseTraining:
+        """As of any module, but what comes with weights keeps their normalisation's statistics, too."""
+        super().train(mode)
+        for part in (*self.recipe.frozen, *self.recipe.gentle):
+            self.network.get_submodule(part).eval()
+        return self
 
     def on_train_epoch_start(self) -> None:
         """Augment each epoch by a seed of its own."""
@@ -241,13 +281,16 @@ class SiameseTraining(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, without decay on norms, biases and scales."""
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        others = [p for p in self.parameters() if p.ndim <= 1]
+        recipe = self.recipe
+        gentle = {p for part in recipe.gentle for p in self.network.get_submodule(part).parameters()}
+        learned = [p for p in self.parameters() if p.requires_grad]
         groups = [
-            {"params": decayed, "weight_decay": self.recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": chosen, "weight_decay": recipe.weight_decay * decays, "lr": recipe.learning_rate * rate}
+            for decays in (True, False)
+            for rate in (1.0, GENTLE)
+            if (chosen := [p for p in learned if (p.ndim > 1) is decays and (p in gentle) is (rate == GENTLE)])
         ]
-        optimiser = torch.optim.AdamW(groups, lr=self.recipe.learning_rate)
+        optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.learning_rate_at)
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
@@ -257,8 +300,9 @@ def _start_from(network: SiameseNetwork, source: Path) -> None:
 
     Args:
         network: as it is built.
-        source: our own weights (.safetensors) of the same backbone and head, or torchvision's ImageNet ResNet-50 for a
-            CIResNet-22.
+        source: our own weights (.safetensors) of the same backbone and head (or of SiamFC's, where `siamfc_box` is to
+            learn to measure as well), or ImageNet's: torchvision's ResNet-50 for a CIResNet-22, EfficientNet-Lite0 for
+            `Lite`.
 
     Raises:
         ValueError: the network has another backbone or head, or the file does not fit.
@@ -267,15 +311,18 @@ def _start_from(network: SiameseNetwork, source: Path) -> None:
     if source.suffix == ".safetensors":
         known = load_network(source)
         kinds = [(card.backbone, card.head) for card in (known.card, network.card)]
-        if kinds[0] != kinds[1]:
+        to_measure = kinds[0][0] == kinds[1][0] and (kinds[0][1], kinds[1][1]) == ("siamfc", "siamfc_box")
+        if kinds[0] != kinds[1] and not to_measure:
             raise ValueError(
                 f"{source} holds a {' with '.join(kinds[0])}; to be trained is a {' with '.join(kinds[1])}"
             )
-        network.load_state_dict(known.state_dict())
+        network.load_state_dict(known.state_dict(), strict=not to_measure)
     elif isinstance(network.backbone, CIResNet):
         load_imagenet_resnet50(network.backbone, source)
+    elif isinstance(network.backbone, Lite):
+        load_imagenet(network.backbone, source)
     else:
-        raise ValueError(f"ImageNet weights fit ciresnet22, not {network.card.backbone}")
+        raise ValueError(f"ImageNet weights fit ciresnet22 and lite, not {network.card.backbone}")
 
 
 def train(
@@ -300,7 +347,7 @@ def train(
         accelerator, precision, devices: as Lightning names them.
         seed: of weights, pairs and augmentation.
         compiled: fuse the backbone's operations by `torch.compile` (a minute to start, a quarter faster).
-        init: weights to start from: our own, or torchvision's ImageNet ResNet-50 (see `_start_from`).
+        init: weights to start from: our own, or ImageNet's (see `_start_from`).
         teacher: an ONNX backbone to learn from as well (`learning.distil`).
         progress: show how far it is.
 

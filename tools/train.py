@@ -4,6 +4,7 @@ examples:
   python tools/train.py compact --data ../shared/data --output weights/compact.safetensors
   python tools/train.py compact --data ~/GOT-10k/train --layout got10k --longest-side 256 --output mine.safetensors
   python tools/train.py ciresnet22 --data ~/coco --layout coco --init resnet50.pth --output mine.safetensors
+  python tools/train.py lite --data ../shared/data --init efficientnet-lite0-57934424.pth --output mine.safetensors
 
 The footage is decoded once into --cache and held in memory: all of GOT-10k's training split takes about 60 GB, or 15 GB
 with --longest-side 256; --stride and --limit take less of it.
@@ -26,6 +27,8 @@ from tracker.arguments import positive, refuse_existing, share
 MODELS = [
     "compact",
     "ciresnet22",
+    "ciresnet22_box",
+    "lite",
     "ciresnet16",
     "ciresnet22w",
     "ciresinception22",
@@ -50,7 +53,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stride", type=positive, help="of public video: decode every so many-th frame (default: 10)")
     parser.add_argument("--limit", type=positive, help="of public data: at most so many sequences or images")
     parser.add_argument("--share", type=share, help="of the footage, whole scenes, for a learning curve (default: all)")
-    start = "weights to start from: our own .safetensors of the same kind, or for ciresnet22 torchvision's ResNet-50"
+    start = (
+        "weights to start from: our own .safetensors of the same kind, or ImageNet's: torchvision's ResNet-50 for "
+        "ciresnet22, EfficientNet-Lite0 for lite"
+    )
     parser.add_argument("--init", type=Path, help=start)
     parser.add_argument("--teacher", type=Path, help="to learn from: ONNX backbone (features), SiamFC .pth (responses)")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")

@@ -177,7 +177,7 @@ class SiameseNetwork(nn.Module):
         """A copy for tracking: evaluation mode, all normalisation folded into the convolutions."""
         network = copy.deepcopy(self).eval()
         for module in list(network.modules()):
-            _fold_batch_norm(module)
+            fold_batch_norm(module)
         _fold_normalisation(network)
         return channels_last(network).requires_grad_(False)
 
@@ -187,7 +187,7 @@ def channels_last(network: SiameseNetwork) -> SiameseNetwork:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _fold_batch_norm(module: nn.Module) -> None:
+def fold_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm2d that follows a Conv2d among `module`'s children; both stand in the order they run."""
     children = list(module.named_children())
     for (name, child), (next_name, following) in itertools.pairwise(children):
@@ -197,7 +197,7 @@ def _fold_batch_norm(module: nn.Module) -> None:
 
 
 def _fold_normalisation(network: SiameseNetwork) -> None:
-    """Fold the crops' mean and scale into the first convolution, which carries a bias after `_fold_batch_norm`.
+    """Fold the crops' mean and scale into the first convolution, which carries a bias after `fold_batch_norm`.
 
     It is exact because no feature sees padding: the backbones pad nothing, or crop what saw it (SiamDW).
     """

@@ -106,6 +106,9 @@ def test_a_step_of_every_recipe_teaches_every_parameter(name: str, footage: Foot
     loss.backward()
     assert loss.isfinite()
     for parameter, values in module.named_parameters():
+        if parameter.removeprefix("network.").startswith(recipe.frozen or "nothing"):
+            assert values.grad is None, parameter
+            continue
         assert values.grad is not None, parameter
         assert values.grad.isfinite().all(), parameter
         assert values.grad.any(), parameter
@@ -269,7 +272,7 @@ def test_an_interrupted_run_leaves_a_whole_checkpoint(footage: Footage, tmp_path
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 5
 
 
-def test_imagenet_weights_fit_ciresnet_only(footage: Footage, tmp_path: Path) -> None:
+def test_imagenet_weights_fit_two_backbones_only(footage: Footage, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not compact"):
         train(_recipe(1), footage, tmp_path, accelerator="cpu", init=tmp_path / "resnet50.pth", progress=False)
 
@@ -286,6 +289,47 @@ def test_training_starts_from_our_own_weights_of_the_same_kind(footage: Footage,
     other = dataclasses.replace(idle, card=dataclasses.replace(idle.card, head="siamfc_box"))
     with pytest.raises(ValueError, match="holds a compact with box; to be trained is a compact with siamfc_box"):
         train(other, footage, tmp_path / "other", accelerator="cpu", init=path, progress=False)
+
+
+def test_what_is_frozen_stays_and_what_is_gentle_keeps_its_statistics(footage: Footage, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    recipe = _recipe(3, frozen=("backbone.layers.0",), gentle=("backbone.layers.1",))
+    torch.manual_seed(0)
+    start = SiameseNetwork(recipe.card)
+    for layer in (start.backbone.layers[0], start.backbone.layers[1]):  # type: ignore[index]
+        torch.nn.init.uniform_(layer[1].running_mean)
+    save_network(start, tmp_path / "start.safetensors")
+    options: dict[str, Any] = {"accelerator": "cpu", "precision": "32-true", "progress": False}
+    trained = train(recipe, footage, tmp_path, init=tmp_path / "start.safetensors", **options).state_dict()
+    changed = {name for name, tensor in start.state_dict().items() if not torch.equal(tensor, trained[name])}
+    assert not {name for name in changed if name.startswith("backbone.layers.0.")}
+    assert {"backbone.layers.1.0.weight", "backbone.layers.1.1.bias"} <= changed
+    assert not {name for name in changed if name.startswith("backbone.layers.1.1.running")}
+    assert {"backbone.layers.2.first.0.weight", "backbone.layers.2.first.1.running_mean"} <= changed
+
+
+def test_gentle_parts_learn_at_a_fifth_of_the_rate() -> None:
+    recipe = _recipe(3, frozen=("backbone.layers.0",), gentle=("backbone.layers.1",))
+    module = SiameseTraining(recipe)
+    (optimiser,), _ = module.configure_optimizers()
+    rates = {p: group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    for name, parameter in module.network.named_parameters():
+        if name.startswith("backbone.layers.0."):
+            assert parameter not in rates, name
+        else:
+            share = 0.2 if name.startswith("backbone.layers.1.") else 1.0
+            assert rates[parameter] == pytest.approx(share * recipe.learning_rate), name
+
+
+def test_a_network_that_locates_can_learn_to_measure(footage: Footage, tmp_path: Path) -> None:
+    """SiamFC's weights begin a network of the same backbone whose head regresses boxes, too."""
+    locates = SiameseNetwork(ModelCard("compact", "siamfc", mean=114.0, scale=1 / 64))
+    save_network(locates, tmp_path / "locates.safetensors")
+    idle = _recipe(1, learning_rate=1e-12, card=dataclasses.replace(locates.card, head="siamfc_box"))
+    init = tmp_path / "locates.safetensors"
+    measures = train(idle, footage, tmp_path / "run", accelerator="cpu", init=init, progress=False)
+    for name, tensor in locates.named_parameters():
+        torch.testing.assert_close(measures.get_parameter(name), tensor)
 
 
 def test_processes_share_the_pairs_of_a_step(footage: Footage, tmp_path: Path) -> None:

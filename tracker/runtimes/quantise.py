@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LARGE = 4096  # values of a constant that is worth storing in fp16
 PERCENTILE = 99.999  # of the activations lie within the scale; the few beyond would make it coarse for all
-QUANTISED = ("Conv", "Relu", "Add", "MaxPool", "Slice", "Concat", "AveragePool")
+QUANTISED = ("Conv", "Relu", "Clip", "Add", "MaxPool", "Slice", "Concat", "AveragePool", "Resize")
 
 
 def quantise(
