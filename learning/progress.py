@@ -34,6 +34,7 @@ REMARKS = (  # of Lightning and torch, on what is meant to be so
     ".*logging interval.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",
     ".*does not have a `state_dict`.*",
+    ".*in eval mode at the start of training.*",
 )
 
 

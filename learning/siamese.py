@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,6 @@ from learning.snapshot import Snapshots
 from tracker.correlation import SiamFCHead
 from tracker.network import ModelCard, SiameseNetwork, channels_last, load_network, save_network
 
-GENTLE = 0.2
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -58,7 +57,6 @@ class Recipe:
         batches_per_epoch: an epoch is no more than the interval of checkpoints.
         hint: weight of the teacher's loss, where there is a teacher (`learning.distil`).
         frozen: parts of the network (as "backbone") that stay as they were given.
-        gentle: parts that learn at `GENTLE` times the learning rate, their normalisation as it was given.
     """
 
     card: ModelCard
@@ -71,8 +69,7 @@ class Recipe:
     foreign: int = 1
     batches_per_epoch: int = 250
     hint: float = 1.0
-    frozen: tuple[str, ...] = ()
-    gentle: tuple[str, ...] = ()
+    frozen: Sequence[str] = ()
 
     @property
     def steps(self) -> int:
@@ -138,18 +135,9 @@ RECIPES = {
         data=PairConfig(shift=28.0),
     ),
     "ciresnet22": _siamfc("ciresnet22"),
-    "ciresnet22_box": Recipe(
-        ModelCard("ciresnet22", "siamfc_box", mean=114.0, scale=1 / 64, config=BOX_LOOP, licence="research use only"),
-        pairs=60_000,
-        search_size=191,
-        foreign=1,
-        data=PairConfig(shift=28.0),
-        frozen=("backbone",),
-    ),
     "lite": Recipe(
         ModelCard("lite", "siamfc_box", mean=MEAN, scale=SCALE, config=BOX_LOOP, licence="research use only"),
-        pairs=150_000,
-        learning_rate=1e-3,
+        pairs=60_000,
         search_size=191,
         foreign=6,
         data=PairConfig(shift=28.0),
@@ -206,7 +194,9 @@ class SiameseTraining(L.LightningModule):
                 f"{recipe.card.head!r} takes the features of an .onnx backbone for a teacher"
             )
         for part in recipe.frozen:
-            self.network.get_submodule(part).requires_grad_(False)
+            if part not in (known := dict(self.network.named_modules())):
+                raise ValueError(f"nothing in {recipe.card.backbone} with {recipe.card.head} is called {part!r}")
+            known[part].requires_grad_(False)
         if compiled:
             self.network.backbone.compile(dynamic=False)  # one graph for exemplars, one for search regions
         self.loss = logistic_loss if isinstance(self.network.head, SiamFCHead) else box_loss
@@ -228,9 +218,9 @@ class SiameseTraining(L.LightningModule):
             self.responding_teacher = [load_siamfc_network(self.teacher_file).fused().to(self.device)]
 
     def train(self, mode: bool = True) -> SiameseTraining:
-        """As of any module, but what comes with weights keeps their normalisation's statistics, too."""
+        """As of any module, but what is frozen keeps its normalisation's statistics, too."""
         super().train(mode)
-        for part in (*self.recipe.frozen, *self.recipe.gentle):
+        for part in self.recipe.frozen:
             self.network.get_submodule(part).eval()
         return self
 
@@ -281,16 +271,14 @@ class SiameseTraining(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, without decay on norms, biases and scales."""
-        recipe = self.recipe
-        gentle = {p for part in recipe.gentle for p in self.network.get_submodule(part).parameters()}
         learned = [p for p in self.parameters() if p.requires_grad]
+        decayed = [p for p in learned if p.ndim > 1]
+        others = [p for p in learned if p.ndim <= 1]
         groups = [
-            {"params": chosen, "weight_decay": recipe.weight_decay * decays, "lr": recipe.learning_rate * rate}
-            for decays in (True, False)
-            for rate in (1.0, GENTLE)
-            if (chosen := [p for p in learned if (p.ndim > 1) is decays and (p in gentle) is (rate == GENTLE)])
+            {"params": decayed, "weight_decay": self.recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
         ]
-        optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        optimiser = torch.optim.AdamW(groups, lr=self.recipe.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.recipe.learning_rate_at)
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
@@ -300,9 +288,8 @@ def _start_from(network: SiameseNetwork, source: Path) -> None:
 
     Args:
         network: as it is built.
-        source: our own weights (.safetensors) of the same backbone and head (or of SiamFC's, where `siamfc_box` is to
-            learn to measure as well), or ImageNet's: torchvision's ResNet-50 for a CIResNet-22, EfficientNet-Lite0 for
-            `Lite`.
+        source: our own weights (.safetensors) of the same backbone and head, or ImageNet's: torchvision's ResNet-50 for
+            a CIResNet-22, EfficientNet-Lite0 for `Lite`.
 
     Raises:
         ValueError: the network has another backbone or head, or the file does not fit.
@@ -311,12 +298,11 @@ def _start_from(network: SiameseNetwork, source: Path) -> None:
     if source.suffix == ".safetensors":
         known = load_network(source)
         kinds = [(card.backbone, card.head) for card in (known.card, network.card)]
-        to_measure = kinds[0][0] == kinds[1][0] and (kinds[0][1], kinds[1][1]) == ("siamfc", "siamfc_box")
-        if kinds[0] != kinds[1] and not to_measure:
+        if kinds[0] != kinds[1]:
             raise ValueError(
                 f"{source} holds a {' with '.join(kinds[0])}; to be trained is a {' with '.join(kinds[1])}"
             )
-        network.load_state_dict(known.state_dict(), strict=not to_measure)
+        network.load_state_dict(known.state_dict())
     elif isinstance(network.backbone, CIResNet):
         load_imagenet_resnet50(network.backbone, source)
     elif isinstance(network.backbone, Lite):

@@ -89,6 +89,7 @@ def networks() -> dict[str, SiameseNetwork]:
         ModelCard("compact", "box", mean=114.0, scale=1 / 64),
         ModelCard("ciresnet22", "siamfc", mean=114.0, scale=1 / 64, config={"scales": 3, "scale_penalty": 0.97}),
         ModelCard("alexnet", "siamfc", config={"scales": 3, "scale_penalty": 0.97}),
+        ModelCard("lite", "siamfc_box", mean=127.0, scale=1 / 128),
     ]
     built = {}
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -27,7 +27,6 @@ from tracker.arguments import positive, refuse_existing, share
 MODELS = [
     "compact",
     "ciresnet22",
-    "ciresnet22_box",
     "lite",
     "ciresnet16",
     "ciresnet22w",
@@ -58,6 +57,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "ciresnet22, EfficientNet-Lite0 for lite"
     )
     parser.add_argument("--init", type=Path, help=start)
+    frozen = "parts that stay as they are given, as backbone.early (default: the recipe's)"
+    parser.add_argument("--frozen", nargs="+", metavar="PART", help=frozen)
     parser.add_argument("--teacher", type=Path, help="to learn from: ONNX backbone (features), SiamFC .pth (responses)")
     parser.add_argument("--pairs", type=positive, help="length of the training in pairs (default: the recipe's)")
     parser.add_argument("--batch-size", type=positive, help="pairs a step (default: the recipe's)")
@@ -92,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     from learning.cache import open_footage  # here: so that --help and wrong arguments need no torch
     from learning.siamese import RECIPES, train_and_save
 
-    changes = _given(options, "pairs", "batch_size", "learning_rate")
+    changes = _given(options, "pairs", "batch_size", "learning_rate", "frozen")
     recipe = dataclasses.replace(RECIPES[options.model], **changes)
     reading = _given(options, "longest_side", "stride", "limit")
     run = options.run or Path("runs") / options.model

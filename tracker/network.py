@@ -199,7 +199,7 @@ def fold_batch_norm(module: nn.Module) -> None:
 def _fold_normalisation(network: SiameseNetwork) -> None:
     """Fold the crops' mean and scale into the first convolution, which carries a bias after `fold_batch_norm`.
 
-    It is exact because no feature sees padding: the backbones pad nothing, or crop what saw it (SiamDW).
+    It is exact because the first convolution pads nothing, or what saw its padding is cropped (SiamDW).
     """
     card = network.card
     first = next(module for module in network.backbone.modules() if isinstance(module, nn.Conv2d))

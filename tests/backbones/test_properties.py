@@ -178,5 +178,5 @@ def test_describing_leaves_the_backbone_alone() -> None:
 
 
 def test_unknown_backbone_is_refused_with_the_names() -> None:
-    with pytest.raises(ValueError, match="'resnet50'; there are compact, ciresnet16, ciresnet22, ciresnet22w, "):
+    with pytest.raises(ValueError, match="'resnet50'; there are compact, lite, ciresnet16, ciresnet22, "):
         build_backbone("resnet50")

@@ -123,7 +123,7 @@ def exported(networks: dict[str, SiameseNetwork], tmp_path_factory: pytest.TempP
     from tracker.runtimes.export import export
 
     folder = tmp_path_factory.mktemp("exported")
-    return {name: export(networks[name], folder, name)[0] for name in ("compact", "ciresnet22")}
+    return {name: export(networks[name], folder, name)[0] for name in ("compact", "ciresnet22", "lite")}
 
 
 @pytest.fixture(scope="session")

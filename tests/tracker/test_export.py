@@ -74,7 +74,7 @@ def test_kernels_below_one_another_are_answered_in_turn(scales: int):
 # ---------------------------------------------------------------- the graphs are the network
 
 
-@pytest.mark.parametrize("name", ["compact", "ciresnet22"])
+@pytest.mark.parametrize("name", ["compact", "ciresnet22", "lite"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_graphs_compute_what_the_network_does(networks, exported, name: str, batch: int):
     network, (exemplars, searches) = networks[name], textures(networks[name].card, batch, seed=5)
@@ -130,7 +130,7 @@ def test_differences_are_found(networks):
 # ---------------------------------------------------------------- what the files are made of
 
 
-@pytest.mark.parametrize("name", ["compact", "ciresnet22"])
+@pytest.mark.parametrize("name", ["compact", "ciresnet22", "lite"])
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_tensorrt_has_every_operation(exported, name: str, graph: str):
     """Its parser wants constant weights of convolutions, and does nothing with an input of uint8 but convert it."""
@@ -147,7 +147,7 @@ def test_tensorrt_has_every_operation(exported, name: str, graph: str):
     assert [node.op_type for node in model.graph.node if "crops" in node.input] == ["Cast"]
 
 
-@pytest.mark.parametrize("name", ["compact", "ciresnet22"])
+@pytest.mark.parametrize("name", ["compact", "ciresnet22", "lite"])
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_only_the_batch_and_the_number_of_exemplars_are_free(exported, name: str, graph: str):
     model = graph_of(exported[name], graph)
@@ -221,7 +221,7 @@ def test_the_cache_folder_is_below_home_unless_an_absolute_one_is_named(value, m
 # ---------------------------------------------------------------- int8
 
 
-@pytest.mark.parametrize("name", ["compact", "ciresnet22"])
+@pytest.mark.parametrize("name", ["compact", "ciresnet22", "lite"])
 def test_centred_pixels_change_nothing(networks, exported, name: str):
     card = networks[name].card
     crops = textures(card, 2)[0]

@@ -19,7 +19,12 @@ FRAMES = [np.random.default_rng(seed).integers(0, 256, (150, 200, 3)).astype(np.
 
 @pytest.mark.parametrize(
     ("name", "targets", "frames", "config"),
-    [("compact", 4, 4, {}), ("ciresnet22", 2, 2, {}), ("ciresnet22", 2, 2, {"pyramid": "exemplar"})],
+    [
+        ("compact", 4, 4, {}),
+        ("lite", 2, 2, {}),
+        ("ciresnet22", 2, 2, {}),
+        ("ciresnet22", 2, 2, {"pyramid": "exemplar"}),
+    ],
 )
 def test_many_targets_give_the_boxes_of_as_many_trackers(weights, name, targets, frames, config):
     model = Model(weights[name])

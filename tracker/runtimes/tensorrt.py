@@ -32,8 +32,8 @@ INSTALL = "pip install tensorrt --extra-index-url https://pypi.nvidia.com"
 # and 10), with constant weights for `Conv` and constant axes for `Slice` and `Unsqueeze`.
 OPERATORS = frozenset(
     ["Add", "Cast", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Exp", "Expand", "Gather", "Identity"]
-    + ["MatMul", "Max", "MaxPool", "Min", "Mul", "Pad", "QuantizeLinear", "Relu", "Reshape", "Shape", "Slice", "Split"]
-    + ["Squeeze", "Sub", "Transpose", "Unsqueeze"]
+    + ["MatMul", "Max", "MaxPool", "Min", "Mul", "Pad", "QuantizeLinear", "Relu", "Reshape", "Resize", "Shape", "Slice"]
+    + ["Split", "Squeeze", "Sub", "Transpose", "Unsqueeze"]
 )
 
 
