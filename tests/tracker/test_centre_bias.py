@@ -29,7 +29,6 @@ FARTHEST = 1  # cells from the target's cell to the peak's
 # the place tells the cells apart; before a texture the target also has another surrounding at each of them, which may
 # make little more of a difference than so many other surroundings do in the middle.
 PLAIN, SURROUNDINGS, LITTLE_MORE = 0.01, 100, 1.25
-PADDED = 0.05  # … for layers that learned ImageNet with padding, most of whose reach is cut off
 
 
 def texture(size: int, grain: int, contrast: float, seed: int) -> Floats:
@@ -127,7 +126,6 @@ def surroundings(
     [
         ("compact", 7),
         ("ciresnet22", 8),
-        ("lite", 8),
         pytest.param("compact", 1, marks=pytest.mark.slow),
         pytest.param("ciresnet22", 1, marks=pytest.mark.slow),
     ],
@@ -138,13 +136,7 @@ def test_the_response_of_a_shipped_network_follows_the_target_to_the_border(name
     network = load_network(name).fused()
     for scene in (Scene(0), Scene(1), Scene(2, contrast=0)):
         farthest, difference = follow(network.template, network.search, scene, every)
-        tolerance = (
-            LITTLE_MORE * surroundings(network.template, network.search, scene)
-            if scene.contrast
-            else PADDED
-            if name == "lite"
-            else PLAIN
-        )
+        tolerance = LITTLE_MORE * surroundings(network.template, network.search, scene) if scene.contrast else PLAIN
         assert farthest <= FARTHEST
         assert difference <= tolerance
 

@@ -1,4 +1,6 @@
-"""Layers that stay as they are: quick, and the same."""
+"""Layers that stay as they are while others learn: quick, and the same. Here, as the tests of `tracker` are the process
+that OpenVINO is loaded into (see the Makefile).
+"""
 
 from __future__ import annotations
 
