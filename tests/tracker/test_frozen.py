@@ -11,7 +11,6 @@ from torch import nn
 from learning.frozen import quicken
 
 pytest.importorskip("openvino")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
