@@ -17,6 +17,8 @@ import pytest
 import torch
 
 from backbones.alexnet import FDSIAMFC_WIDTHS, AlexNet
+from backbones.efficientnet_lite import EfficientNetLite0
+from backbones.lite import Lite
 from learning.crops import Cropper
 from learning.distil import Imitation
 from learning.footage import Footage
@@ -303,6 +305,28 @@ def test_what_is_frozen_stays_as_it_was(footage: Footage, tmp_path: Path, monkey
     changed = {name for name, tensor in start.state_dict().items() if not torch.equal(tensor, trained[name])}
     assert not {name for name in changed if name.startswith("backbone.layers.0.")}
     assert {"backbone.layers.1.0.weight", "backbone.layers.1.1.running_mean"} <= changed
+
+
+def test_lite_learns_on_top_of_what_imagenet_taught(
+    footage: Footage, tmp_path: Path, imagenet_names: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("learning.siamese.importlib.util.find_spec", lambda name: None)  # by torch, without OpenVINO
+    torch.manual_seed(0)
+    published = EfficientNetLite0()
+    torch.save(imagenet_names(published), tmp_path / "published.pth")
+    data = _recipe(1).data
+    recipe = dataclasses.replace(RECIPES["lite"], pairs=4, batch_size=2, foreign=1, data=data, batches_per_epoch=2)
+    options: dict[str, Any] = {"accelerator": "cpu", "precision": "32-true", "progress": False}
+    network = train(recipe, footage, tmp_path / "run", init=tmp_path / "published.pth", **options)
+    backbone = cast(Lite, network.backbone)
+    taken = [*backbone.early.state_dict().values(), *backbone.late.state_dict().values()]
+    theirs = torch.nn.Sequential(published.stem, published.stages).state_dict().values()
+    assert all(torch.equal(own, known) for own, known in zip(taken, theirs, strict=False))
+    torch.manual_seed(0)
+    torch.testing.assert_close(
+        train(dataclasses.replace(recipe, pairs=6), footage, tmp_path / "run", **options).backbone.early[0].weight,
+        backbone.early[0].weight,
+    )
 
 
 def test_an_unknown_part_cannot_be_frozen() -> None:

@@ -261,6 +261,26 @@ def test_the_backbone_is_quantised_and_what_follows_the_correlation_is_not(expor
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
+def test_limits_and_resizing_are_in_eight_bits_too(networks, tmp_path: Path):
+    """ReLU6 leaves what the scale of eight bits leaves, so that nothing of it stands between two convolutions."""
+    from tracker.runtimes.quantise import quantise
+
+    network = networks["lite"]
+    made, _ = quantise(network, tmp_path, "lite", textures(network.card, 2))
+    model = graph_of(made, "search")
+    makers = {name: node for node in model.graph.node for name in node.output}
+    users = {name: node for node in model.graph.node for name in node.input}
+    eight = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in makers]
+    assert len(eight) > 30
+    assert all(users[node.output[0]].op_type == "QuantizeLinear" for node in eight[:-1])  # the last one correlates
+    assert [users[node.output[0]].op_type for node in model.graph.node if node.op_type == "Clip"] == ["Exp"]  # of boxes
+    (resize,) = (node for node in model.graph.node if node.op_type == "Resize")
+    before, after = makers[resize.input[0]], users[resize.output[0]]
+    assert (before.op_type, after.op_type) == ("DequantizeLinear", "QuantizeLinear")
+    assert before.input[1:] == after.input[1:]  # copied as they are
+
+
 def test_the_template_stays_exact_in_half_the_size(exported, quantised, networks):
     whole, half = exported["compact"].template, quantised.template
     assert half.stat().st_size < 0.6 * whole.stat().st_size

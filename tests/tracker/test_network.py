@@ -86,7 +86,8 @@ def test_folding_changes_nothing_in_the_rest_of_the_family(backbone):
     expected = network(exemplar, search)
     fused = network.fused()
     torch.testing.assert_close(fused(exemplar, search), expected, rtol=1e-9, atol=1e-9 * spread(expected))
-    assert spread(expected) > 1e-4
+    # lite says less of textures: its published layers are scaled for weights that have learned
+    assert spread(expected) > (1e-4 if backbone == "lite" else 1e-3)
     left = [name for name, module in fused.named_modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(left) == (7 if backbone == "ciresnext22" else 0)  # CIResNeXt normalises sums, which no convolution can
 
