@@ -17,24 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets.folder import GROUND_TRUTH
-from learning.calibration import read_video
+from benchmarks.datasets import folder
+from learning.calibration import Video
 from learning.tuning import judge_of
 from tracker.arguments import positive
 from tracker.model import Model
-from tracker.network import WeightsError
-
-
-def sequences_below(data: Path) -> list[str]:
-    """Names of the sequences in a folder, at any depth.
-
-    Raises:
-        ValueError: there is none.
-    """
-    names = sorted({str(path.parent.relative_to(data)) for path in data.rglob(GROUND_TRUTH)})
-    if not names:
-        raise ValueError(f"{data}: no sequence in it; expected SEQUENCE/{GROUND_TRUTH} beside its frames")
-    return names
 
 
 def measure(models: Sequence[Model], data: Path, names: Sequence[str], states: bool = False) -> dict[str, list[float]]:
@@ -51,7 +38,8 @@ def measure(models: Sequence[Model], data: Path, names: Sequence[str], states: b
     """
     found = {}
     for name in names:  # one after another: decoded, all of them would fill the memory
-        video = read_video(data, name)
+        sequence = folder.read(data, name)
+        video = Video(name, list(sequence.frames), sequence.boxes)
         found[name] = [judge_of(model, [video], states)({}, name) for model in models]
     return found
 
@@ -76,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         models = [Model(each, options.runtime, "cpu", options.threads) for each in options.weights]
-        names = options.sequences or sequences_below(options.data)
+        names = options.sequences or folder.sequences_in(options.data)
         found = measure(models, options.data, names, options.states)
-    except (OSError, ValueError, WeightsError) as error:
+    except (OSError, ValueError) as error:
         print(f"starts: {error}", file=sys.stderr)
         return 2
     print(json.dumps(found) if options.json else table(options.weights, found))

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def footage(tmp_path: Path) -> Path:
     """Two sequences of a benchmark: a bright square moves to the right, or down."""
-    for name, (across, down) in {"Basketball": (2, 0), "deep/Bolt": (0, 2)}.items():
-        folder = tmp_path / "otb" / name
+    for name, (across, down) in {"Basketball": (2, 0), "Bolt": (0, 2)}.items():
+        folder = tmp_path / "otb" / "deep" / name
         (folder / "img").mkdir(parents=True)
         boxes = []
         for index in range(6):
@@ -56,10 +56,10 @@ def test_each_model_has_the_mean_of_its_three_runs(
     options = ["--data", str(footage), "--runtime", "torch-fp32"]
     assert starts.main([*files, *options, "--states", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["Basketball", "deep/Bolt"]
+    assert list(found) == ["Basketball", "Bolt"]
     for name, values in found.items():
         trackers = (SiamTracker(Model(file, "torch-fp32", "cpu")) for file in files)
-        assert values == pytest.approx([by_hand(tracker, footage / name) for tracker in trackers])
+        assert values == pytest.approx([by_hand(tracker, footage / "deep" / name) for tracker in trackers])
     assert starts.main([*files, *options, "--states", "--sequences", "deep/Bolt"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| deep/Bolt", "| mean"]
@@ -83,8 +83,8 @@ def test_without_states_it_is_tuning_s_tracker_that_never_gives_up(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["compact", "--data", "{empty}"], "no sequence in it; expected SEQUENCE/groundtruth_rect.txt"),
-        (["compact", "--data", "{otb}", "--sequences", "Nothing"], "Nothing"),
+        (["compact", "--data", "{empty}"], "no sequence below"),
+        (["compact", "--data", "{otb}", "--sequences", "deep/Nothing"], "deep/Nothing"),
         (["nobody", "--data", "{otb}"], "neither a model that ships with the package"),
         (["compact", "--data", "{otb}", "--runtime", "abacus"], "abacus"),
     ],
