@@ -11,8 +11,10 @@ response gives (`tracker.decode.Decoded`): peak, margin and contrast. The tracke
 
 A logistic regression is fitted to these frames, in which each sequence weighs the same and right frames weigh as much
 as wrong ones: a score of one half says that the response alone leaves it open. The weights of peak, margin and contrast
-cannot be negative, as none of them may speak against a target. Quality is measured on the sequence that a fit has not
-seen, one after another. The thresholds of the states follow by the rules in `thresholds`.
+cannot be negative, as none of them may speak against a target. What a place looks like (`tracker.appearance`) weighs
+the same for every model: it is no part of the fit, but of all that is then measured and decided by the score. Quality
+is measured on the sequence that a fit has not seen, one after another. The thresholds of the states follow by the rules
+in `thresholds`.
 """
 
 from __future__ import annotations
@@ -36,13 +38,14 @@ from benchmarks.datasets import read_sequence
 from learning.readers import HOLDOUT
 from tracker import SiamTracker, TrackState
 from tracker.box import overlap
-from tracker.confidence import Confidence, ConfidenceConfig
+from tracker.confidence import Confidence, ConfidenceConfig, probability
 from tracker.decode import Decoded
 from tracker.network import ModelCard, find_weights
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Image = NDArray[np.uint8]
+Seen = tuple[Decoded, float | None]  # of one frame: what the response says, and the place's likeness to the first box
 
 STARTS = 3  # in each sequence, evenly spaced
 STRETCH = 50  # frames without the target
@@ -55,14 +58,14 @@ GIVING_UP = {"doubtful": 0.5, "hopeless": 0.4, "patience": 10}
 
 
 class Witness(Confidence):
-    """Stands in a target's state machine: keeps what each response said, and never gives up."""
+    """Stands in a target's state machine: keeps what it is told of each frame, and never gives up."""
 
-    seen: Decoded
+    seen: Seen
 
-    def judge(self, decoded: Decoded, familiar: bool = True) -> tuple[float, TrackState]:
+    def judge(self, decoded: Decoded, familiar: bool = True, likeness: float | None = None) -> tuple[float, TrackState]:
         """See `Confidence.judge`."""
-        self.seen = decoded
-        score, _ = super().judge(decoded, familiar)
+        self.seen = decoded, likeness
+        score, _ = super().judge(decoded, familiar, likeness)
         return score, TrackState.TRACKING
 
 
@@ -72,20 +75,24 @@ class Run:
 
     Attributes:
         sequence: name of the sequence that the target is of.
-        decoded: n responses' statistics.
+        seen: what the state machine was told of each frame.
         right: (n,) whether the box overlapped the target by more than one half.
         absent: the target was in none of the frames.
     """
 
     sequence: str
-    decoded: list[Decoded]
+    seen: list[Seen]
     right: Bools
     absent: bool
 
     @property
     def features(self) -> Floats:
         """(n, 3) peak, margin and contrast."""
-        return np.array([(d.peak, d.margin, d.contrast) for d in self.decoded]).reshape(-1, 3)
+        return np.array([(d.peak, d.margin, d.contrast) for d, _ in self.seen]).reshape(-1, 3)
+
+    def scores(self, config: ConfidenceConfig) -> Floats:
+        """(n,) scores, not smoothed."""
+        return np.array([probability(decoded, config, likeness) for decoded, likeness in self.seen])
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def follow(tracker: SiamTracker, video: Video, start: int) -> Iterator[Run]:
 def _until_lost(tracker: SiamTracker, video: Video, start: int) -> tuple[Run, int]:
     """One run, and the frame after its last: it ends after `MISSES` misses or where the target comes back."""
     witness = _start(tracker, video, start)
-    decoded, right, misses = [], [], 0
+    seen, right, misses = [], [], 0
     frame = start + 1
     while frame < len(video.frames) and misses < MISSES:
         visible = bool(video.visible[frame])
@@ -151,21 +158,21 @@ def _until_lost(tracker: SiamTracker, video: Video, start: int) -> tuple[Run, in
             break
         result = tracker.update(video.frames[frame])
         shared = float(overlap(result.box, video.boxes[frame])) if visible else 0.0
-        decoded.append(witness.seen)
+        seen.append(witness.seen)
         right.append(shared > 0.5)
         misses = misses + 1 if visible and shared == 0 else 0
         frame += 1
-    return Run(video.name, decoded, np.array(right, bool), False), frame
+    return Run(video.name, seen, np.array(right, bool), False), frame
 
 
 def stretch(tracker: SiamTracker, video: Video, start: int, frames: Iterable[Image]) -> Run:
     """A run that starts on the target of frame `start` and goes on in `frames`, which do not show it."""
     witness = _start(tracker, video, start)
-    decoded = []
+    seen = []
     for frame, _ in zip(frames, range(STRETCH), strict=False):
         tracker.update(frame)
-        decoded.append(witness.seen)
-    return Run(video.name, decoded, np.zeros(len(decoded), bool), True)
+        seen.append(witness.seen)
+    return Run(video.name, seen, np.zeros(len(seen), bool), True)
 
 
 def _start(tracker: SiamTracker, video: Video, frame: int) -> Witness:
@@ -222,11 +229,6 @@ def fit(features: Floats, right: Bools, weights: Floats) -> Floats:
     w = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds).x
     slopes = w[:-1] / spread
     return np.append(slopes, w[-1] - slopes @ mean)
-
-
-def predict(weights: Floats, features: Floats) -> Floats:
-    """(n,) probabilities."""
-    return np.asarray(expit(features @ weights[:-1] + weights[-1]))
 
 
 # ---------------------------------------------------------------- quality
@@ -288,7 +290,7 @@ def behaviour(runs: Iterable[Run], config: ConfidenceConfig | Mapping[str, Confi
     right, gone, found, revived = [], [], [], []
     for run in runs:
         confidence = Confidence(config if isinstance(config, ConfidenceConfig) else config[run.sequence])
-        states = [confidence.judge(decoded)[1] for decoded in run.decoded]
+        states = [confidence.judge(decoded, likeness=likeness)[1] for decoded, likeness in run.seen]
         right += [state for state, is_right in zip(states, run.right, strict=True) if is_right]
         if run.absent and len(states) >= SOON:
             gone += states
@@ -333,7 +335,6 @@ def calibrate(runs: Sequence[Run], config: ConfidenceConfig) -> Calibration:
     Raises:
         ValueError: a single sequence, or no right, or no wrong frame.
     """
-    features = np.concatenate([run.features for run in runs])
     right = np.concatenate([run.right for run in runs])
     absent = np.concatenate([np.full(len(run.right), run.absent) for run in runs])
     sequences = np.concatenate([np.full(len(run.right), run.sequence) for run in runs])
@@ -351,27 +352,26 @@ def calibrate(runs: Sequence[Run], config: ConfidenceConfig) -> Calibration:
         shown = np.concatenate([run.right for run in others])
         if shown.all() or not shown.any():  # the others teach nothing
             others = list(runs)
-        configs[name] = dataclasses.replace(config, **_entries(others))
-        scores[own] = predict(np.array(configs[name].weights), features[own])
+        configs[name] = dataclasses.replace(config, **_entries(others, config))
+        scores[own] = np.concatenate([run.scores(configs[name]) for run in runs if run.sequence == name])
         kinds = {"right": right, "drifted": ~right & ~absent, "absent": absent}
         counts = {kind: int((own & chosen).sum()) for kind, chosen in kinds.items()}
         rows.append({"sequence": name, **counts, **quality(scores[own], right[own], balanced(sequences, right)[own])})
     whole = quality(scores, right, balanced(sequences, right))
-    return Calibration(_entries(runs), rows, {**whole, **behaviour(runs, configs)})
+    return Calibration(_entries(runs, config), rows, {**whole, **behaviour(runs, configs)})
 
 
-def _entries(runs: Sequence[Run]) -> dict[str, Any]:
+def _entries(runs: Sequence[Run], config: ConfidenceConfig) -> dict[str, Any]:
     """The calibrated entries of `ConfidenceConfig`."""
     features = np.concatenate([run.features for run in runs])
     right = np.concatenate([run.right for run in runs])
     absent = np.concatenate([np.full(len(run.right), run.absent) for run in runs])
     weights = balanced(np.concatenate([np.full(len(run.right), run.sequence) for run in runs]), right)
-    fitted = fit(features, right, weights)
-    levels = thresholds(predict(fitted, features), absent if absent.any() else ~right, weights)
-    return {
-        "weights": tuple(round(float(value), 4) for value in fitted),
-        **{name: round(value, 3) for name, value in levels.items()},
-    }
+    fitted: Any = tuple(round(float(value), 4) for value in fit(features, right, weights))
+    scored = dataclasses.replace(config, weights=fitted)
+    scores = np.concatenate([run.scores(scored) for run in runs])
+    levels = thresholds(scores, absent if absent.any() else ~right, weights)
+    return {"weights": fitted, **{name: round(value, 3) for name, value in levels.items()}}
 
 
 def table(calibration: Calibration) -> str:

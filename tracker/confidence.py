@@ -2,7 +2,8 @@
 
 The score comes from the raw response, before window and penalties: a tracker that stays put would otherwise always be
 sure. It is the probability that the box overlaps the target by more than one half, fitted by logistic regression on
-tracks (`learning.calibration`), so it means the same for every model.
+tracks (`learning.calibration`), so it means the same for every model. What the place looks like
+(`tracker.appearance`) has a say in it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class ConfidenceConfig:
 
     Attributes:
         weights: of peak, margin, contrast, and the intercept, in the logistic regression of the score.
+        appearance_middle: likeness to the first box, in [−1, 1], that speaks neither for the target nor against it.
+        appearance_weight: nats by which the score's log-odds change for each 1 above or below; 0: it is not looked at.
         certain: score from which a target that was not TRACKING is TRACKING again.
         doubtful: score below which a TRACKING target becomes UNCERTAIN.
         hopeless: score below which a frame counts towards LOST.
@@ -31,6 +34,8 @@ class ConfidenceConfig:
     """
 
     weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    appearance_middle: float = 0.4
+    appearance_weight: float = 5.0
     certain: float = 0.5
     doubtful: float = 0.4
     hopeless: float = 0.4
@@ -57,15 +62,16 @@ class Confidence:
     hopeless: int = 0
     passed: int = 0
 
-    def judge(self, decoded: Decoded, familiar: bool = True) -> tuple[float, TrackState]:
+    def judge(self, decoded: Decoded, familiar: bool = True, likeness: float | None = None) -> tuple[float, TrackState]:
         """Take in one frame's response; return the smoothed score in [0, 1] and the state.
 
         Args:
             decoded: what the response says.
             familiar: whether the place has the target's colours (`tracker.colour`); if not, it is not the target.
+            likeness: of the place to the first box (`tracker.appearance`), if it was looked at.
         """
         config = self.config
-        raw = probability(decoded, config) if familiar else 0.0
+        raw = probability(decoded, config, likeness) if familiar else 0.0
         self.score = config.memory * self.score + (1 - config.memory) * raw
         self.hopeless = self.hopeless + 1 if raw < config.hopeless else max(self.hopeless - 1, 0)
         self.passed = self.passed + 1 if self.state is TrackState.LOST and raw >= config.passing else 0
@@ -86,10 +92,18 @@ class Confidence:
         return self.score, self.state
 
 
-def probability(decoded: Decoded, config: ConfidenceConfig) -> float:
-    """Probability in [0, 1] that the decoded box overlaps the target by more than one half; 0 if not finite."""
+def probability(decoded: Decoded, config: ConfidenceConfig, likeness: float | None = None) -> float:
+    """Probability in [0, 1] that the decoded box overlaps the target by more than one half; 0 if not finite.
+
+    Args:
+        decoded: what the response says.
+        config: the calibration.
+        likeness: see `Confidence.judge`.
+    """
     if not decoded.finite:
         return 0.0
     peak, margin, contrast, intercept = config.weights
     logit = peak * decoded.peak + margin * decoded.margin + contrast * decoded.contrast + intercept
+    if likeness is not None:
+        logit += config.appearance_weight * (likeness - config.appearance_middle)
     return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))

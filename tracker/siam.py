@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.appearance import AppearanceModel
 from tracker.box import validate_box
 from tracker.budget import Budget, BudgetConfig
 from tracker.colour import ColourConfig, ColourModel
@@ -59,6 +60,8 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "smallest": (1.0, 1e6),
     "passing": (0.0, 1.0),
     "colour_gate": (0.0, 1e6),
+    "appearance_middle": (-1.0, 1.0),
+    "appearance_weight": (0.0, 1e6),
     "looks": (1, 10**9),
     "redetect_every": (0, 10**9),
     "budget_ms": (0.0, 1e9),
@@ -126,6 +129,7 @@ class Target:
         kernel: (S or 1, K, k, k) of the exemplar, at each scale if the pyramid is of exemplars.
         confidence: the state machine.
         colours: that it has; `None` if the configuration does not ask for them.
+        appearance: what kind of thing it is; `None` if the configuration does not ask for it.
         filter: what is learned of target and background in this video; `None` if the configuration asks for none.
         redetection: the search over the whole frame; `None` if the configuration asks for none.
         motion: how it moves, as far as known; watched only, no part of the search.
@@ -139,6 +143,7 @@ class Target:
     kernel: NDArray[np.float32]
     confidence: Confidence
     colours: ColourModel | None = None
+    appearance: AppearanceModel | None = None
     filter: CorrelationFilter | None = None
     redetection: Redetection | None = None
     motion: Motion | None = None
@@ -240,6 +245,8 @@ class SiamTracker:
             self.target = Target(centre, size, size, border, size, kernel, confidence)
             if self.config.colour_gate:
                 self.target.colours = ColourModel(image, centre, size, self.config.colour_gate)
+            if self.config.appearance_weight:
+                self.target.appearance = AppearanceModel(image, centre, size, border)
             if self.config.online_share:
                 began = time.perf_counter()
                 self.target.filter = self._first_filter(self.target, image)
@@ -312,9 +319,10 @@ class SiamTracker:
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         before = target.confidence.state
-        colours = target.colours
+        colours, appearance = target.colours, target.appearance
         familiar = colours is None or colours.agrees(image, target.centre, target.size, before)
-        score, state = target.confidence.judge(decoded, familiar)
+        likeness = appearance.watch(image, target.centre, target.size, before) if appearance else None
+        score, state = target.confidence.judge(decoded, familiar, likeness)
         if colours and state is TrackState.TRACKING and score >= self.config.certain:
             colours.watch()
         if state is TrackState.TRACKING and decoded.finite:
@@ -424,10 +432,11 @@ class SiamTracker:
                 decoded = self._decode(target, *search(regions, target.kernel), size)
             if decoded.finite:
                 centre, size = self._moved(target, centre, size, decoded, image)
-            colours, score = target.colours, probability(decoded, self.config)
+            colours, appearance = target.colours, target.appearance
             if colours and not colours.familiar(colours.likeness(image, centre, size), lost=True):
-                score = 0.0
-            return Sighting(centre, size, score)
+                return Sighting(centre, size, 0.0)
+            likeness = appearance.likeness(image, centre, size) if appearance else None
+            return Sighting(centre, size, probability(decoded, self.config, likeness))
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
 

@@ -12,7 +12,7 @@ import torch
 from scipy.special import expit
 
 from learning import calibration
-from learning.calibration import Run, Video
+from learning.calibration import Run, Seen, Video
 from tracker import SiamTracker, TrackState
 from tracker.confidence import ConfidenceConfig
 from tracker.decode import Decoded
@@ -25,7 +25,7 @@ def test_the_fit_finds_the_weights_that_made_the_labels() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal((2, -1, 5), (1, 3, 0.5), (20000, 3))
     truth = np.array([1.5, 0.4, 0.0, -2.0])
-    right = rng.random(20000) < calibration.predict(truth, features)
+    right = rng.random(20000) < expit(features @ truth[:3] + truth[3])
     found = calibration.fit(features, right, np.ones(20000))
     assert found == pytest.approx(truth, abs=0.15)
 
@@ -99,15 +99,15 @@ def test_thresholds_are_in_order_whatever_the_scores(separation: float) -> None:
     assert np.mean(scores[~right] > levels["certain"]) <= 0.02
 
 
-def _decoded(logit: float) -> Decoded:
-    return Decoded((0.0, 0.0), (1.0, 1.0), logit, 0.0, 0.0)
+def _seen(logit: float, likeness: float | None = None) -> Seen:
+    return Decoded((0.0, 0.0), (1.0, 1.0), logit, 0.0, 0.0), likeness
 
 
 def test_behaviour_counts_states() -> None:
     config = ConfidenceConfig(certain=0.7, doubtful=0.5, hopeless=0.3, patience=3, memory=0.0)
-    seen = Run("a", [_decoded(9.0)] * 8 + [_decoded(-9.0)] * 2, np.array([True] * 10), False)
-    gone = Run("a", [_decoded(-9.0)] * 30, np.zeros(30, bool), True)
-    fooled = Run("a", [_decoded(-9.0)] * 20 + [_decoded(9.0)] * 20, np.zeros(40, bool), True)
+    seen = Run("a", [_seen(9.0)] * 8 + [_seen(-9.0)] * 2, np.array([True] * 10), False)
+    gone = Run("a", [_seen(-9.0)] * 30, np.zeros(30, bool), True)
+    fooled = Run("a", [_seen(-9.0)] * 20 + [_seen(9.0)] * 20, np.zeros(40, bool), True)
     found = calibration.behaviour([seen, gone, fooled], config)
     assert found == {
         "right tracking": 0.8,
@@ -152,7 +152,7 @@ def test_stretches_without_the_target_never_count_as_right(tracker: SiamTracker)
     absent = [run for run in runs if run.absent]
     assert len(absent) >= 6
     assert not any(run.right.any() for run in absent)
-    assert all(len(run.decoded) == len(run.right) <= calibration.STRETCH for run in absent)
+    assert all(len(run.seen) == len(run.right) <= calibration.STRETCH for run in absent)
     assert {run.sequence for run in runs} == {"a", "b"}
 
 
@@ -180,7 +180,7 @@ class FarAway:
 def test_following_starts_again_after_twenty_misses(tracker: SiamTracker) -> None:
     stand_in = FarAway(tracker, good=5)
     runs = list(calibration.follow(stand_in, _video("a", 0, frames=60), 0))  # type: ignore[arg-type]
-    lengths = [(len(run.decoded), int(run.right.sum())) for run in runs]
+    lengths = [(len(run.seen), int(run.right.sum())) for run in runs]
     assert lengths == [(25, 5), (25, 5), (7, 5)]  # each start takes a frame itself: 3 + 57 = 60
     assert stand_in.starts == 3
 
@@ -188,14 +188,15 @@ def test_following_starts_again_after_twenty_misses(tracker: SiamTracker) -> Non
 def test_following_starts_again_where_the_target_comes_back(tracker: SiamTracker) -> None:
     stand_in = FarAway(tracker, good=100)
     runs = list(calibration.follow(stand_in, _video("a", 0, 60, slice(20, 30)), 0))  # type: ignore[arg-type]
-    assert [(len(run.decoded), int(run.right.sum())) for run in runs] == [(29, 19), (29, 29)]
+    assert [(len(run.seen), int(run.right.sum())) for run in runs] == [(29, 19), (29, 29)]
 
 
 def test_the_witness_never_gives_up_and_keeps_what_it_saw() -> None:
     witness = calibration.Witness(ConfidenceConfig())
-    for logit in [-9.0] * 30 + [1.5]:
-        assert witness.judge(_decoded(logit))[1] is TrackState.TRACKING
-        assert witness.seen.peak == logit
+    for seen in [_seen(-9.0, 0.1)] * 30 + [_seen(1.5), _seen(9.0, -1.0)]:
+        decoded, likeness = seen
+        assert witness.judge(decoded, likeness=likeness)[1] is TrackState.TRACKING
+        assert witness.seen == seen
 
 
 # ---------------------------------------------------------------- all of it
@@ -208,8 +209,8 @@ def _runs(separation: float = 2.0) -> list[Run]:
         for label, absent in ((True, False), (False, False), (False, True)):
             middle = separation if label else -separation
             features = rng.normal((middle, 0, 5 + middle), 1.0, (80, 3))
-            decoded = [Decoded((0.0, 0.0), (1.0, 1.0), *row) for row in features.tolist()]
-            runs.append(Run(name, decoded, np.full(80, label), absent))
+            seen: list[Seen] = [(Decoded((0.0, 0.0), (1.0, 1.0), *row), None) for row in features.tolist()]
+            runs.append(Run(name, seen, np.full(80, label), absent))
     return runs
 
 
@@ -225,9 +226,27 @@ def test_a_calibration_tells_right_from_wrong_and_says_so() -> None:
     assert calibration.calibrate(_runs(), ConfidenceConfig()) == result
 
 
+def test_what_looks_unlike_speaks_against_a_target() -> None:
+    """The response says nothing; only what is seen without the target looks unlike it."""
+    rng = np.random.default_rng(0)
+
+    def run(name: str, right: bool) -> Run:
+        decoded = [Decoded((0.0, 0.0), (1.0, 1.0), *row) for row in rng.normal(size=(80, 3)).tolist()]
+        seen: list[Seen] = [(one, 0.8 if right else -0.2) for one in decoded]
+        return Run(name, seen, np.full(80, right), not right)
+
+    runs = [run(name, right) for name in ("a", "b", "c") for right in (True, False)]
+    blind, seeing = ConfidenceConfig(appearance_weight=0.0), ConfidenceConfig(appearance_weight=7.0)
+    assert calibration.calibrate(runs, blind).quality["auc"] < 0.6
+    found = calibration.calibrate(runs, seeing)
+    assert found.quality["auc"] == 1
+    assert found.quality["absent lost soon"] == 1
+    assert found.quality["right lost"] == 0
+
+
 def test_quality_is_measured_on_sequences_that_the_fit_has_not_seen() -> None:
     runs = _runs()
-    liar = [Run("liar", run.decoded, ~run.right, run.absent) for run in runs if run.sequence == "a" and not run.absent]
+    liar = [Run("liar", run.seen, ~run.right, run.absent) for run in runs if run.sequence == "a" and not run.absent]
     row = calibration.calibrate([*runs, *liar], ConfidenceConfig()).rows[-1]
     assert row["sequence"] == "liar"
     assert row["auc"] < 0.05

@@ -38,6 +38,26 @@ def test_the_score_is_a_logistic_regression(seen, weights):
     assert probability(Decoded((0, 0), (1, 1), *seen), config) == pytest.approx(expected)
 
 
+@given(st.floats(-20, 20), st.floats(-1, 1), st.floats(0, 100), st.floats(-1, 1))
+def test_likeness_to_the_first_box_moves_the_log_odds(peak, likeness, weight, middle):
+    config = ConfidenceConfig(appearance_weight=weight, appearance_middle=middle)
+    seen = Decoded((0, 0), (1, 1), peak, 0, 0)
+    odds = math.exp(max(-50, min(50, peak + weight * (likeness - middle))))
+    assert probability(seen, config, likeness) == pytest.approx(odds / (1 + odds))
+    assert probability(seen, config, middle) == pytest.approx(probability(seen, config))
+    assert probability(seen, config, None) == probability(seen, config)
+
+
+def test_a_target_that_looks_like_something_else_is_lost_however_sure_the_network_is():
+    confidence = Confidence(ConfidenceConfig())
+    for _ in range(25):
+        confidence.judge(response(0.8), likeness=-0.1)
+    assert confidence.state is LOST
+    for _ in range(3):
+        confidence.judge(response(0.8), likeness=0.5)
+    assert confidence.state is TRACKING
+
+
 @pytest.mark.parametrize("peak", [1e30, -1e30, math.nan, math.inf, -math.inf])
 def test_the_score_is_a_probability_whatever_the_response(peak):
     seen = probability(Decoded((0, 0), (1, 1), peak, 0, 0), ConfidenceConfig())

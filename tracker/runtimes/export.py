@@ -116,14 +116,19 @@ def to_onnx(network: SiameseNetwork, graph: str) -> onnx.ModelProto:
             verbose=False,
         )
     model = onnx.shape_inference.infer_shapes(program.model_proto, strict_mode=True)
-    graph_proto = model.graph
-    del graph_proto.value_info[:], graph_proto.metadata_props[:]
-    for entry in [*graph_proto.node, *graph_proto.input, *graph_proto.output]:
-        entry.ClearField("doc_string")
-        del entry.metadata_props[:]  # where it stood in the source, with paths of this machine
-    _count_features(graph_proto.node)
+    forget_sources(model)
+    _count_features(model.graph.node)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def forget_sources(model: onnx.ModelProto) -> None:
+    """Remove where each operation stood in the source, with paths of this machine, and the shapes in between."""
+    graph = model.graph
+    del graph.value_info[:], graph.metadata_props[:]
+    for entry in [*graph.node, *graph.input, *graph.output]:
+        entry.ClearField("doc_string")
+        del entry.metadata_props[:]
 
 
 def _count_features(nodes: Any) -> None:
