@@ -430,12 +430,12 @@ class SiamTracker:
             with budget.measured("sight"):
                 regions = self._regions(image, centre, size, target.border)
                 decoded = self._decode(target, *search(regions, target.kernel), size)
-            if decoded.finite:
-                centre, size = self._moved(target, centre, size, decoded, image)
-            colours, appearance = target.colours, target.appearance
-            if colours and not colours.familiar(colours.likeness(image, centre, size), lost=True):
-                return Sighting(centre, size, 0.0)
-            likeness = appearance.likeness(image, centre, size) if appearance else None
+                if decoded.finite:
+                    centre, size = self._moved(target, centre, size, decoded, image)
+                colours, appearance = target.colours, target.appearance
+                if colours and not colours.familiar(colours.likeness(image, centre, size), lost=True):
+                    return Sighting(centre, size, 0.0)
+                likeness = appearance.likeness(image, centre, size) if appearance else None
             return Sighting(centre, size, probability(decoded, self.config, likeness))
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
