@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from tracker.crop import crop, exemplar_side
 from tracker.network import WeightsError
-from tracker.result import TrackState
 
 Image = NDArray[np.uint8]
 Vector = NDArray[np.float32]
@@ -65,16 +64,16 @@ class AppearanceModel:
         """Cosine in [−1, 1] between what a box shows and what the first one did; the box may lie outside the image."""
         return float(_unit(self._features(image, centre, size) - self._common) @ self._own)
 
-    def watch(self, image: Image, centre: Pair, size: Pair, before: TrackState) -> float:
+    def watch(self, image: Image, centre: Pair, size: Pair, closely: bool) -> float:
         """Likeness of the place to which a frame led, or of the last one looked at; to be called once a frame.
 
         Args:
             image, centre, size: see the class.
-            before: state in which the target was. While it is TRACKING only the first and every fourth frame after it
-                is looked at, and those that follow one that showed something unlike.
+            closely: look in any case; else only in the first and every fourth frame after it is looked, and in those
+                that follow one that showed something unlike.
         """
         self._frames += 1
-        if before is not TrackState.TRACKING or self._frames % EVERY == 1 or self._likeness < UNLIKE:
+        if closely or self._frames % EVERY == 1 or self._likeness < UNLIKE:
             self._likeness = self.likeness(image, centre, size)
         return self._likeness
 

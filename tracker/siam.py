@@ -319,9 +319,9 @@ class SiamTracker:
         if decoded.finite:  # in LOST too: following the best guess finds more targets again than waiting for them
             target.centre, target.size = self._moved(target, target.centre, target.size, decoded, image)
         before = target.confidence.state
-        colours, appearance = target.colours, target.appearance
+        colours = target.colours
         familiar = colours is None or colours.agrees(image, target.centre, target.size, before)
-        likeness = appearance.watch(image, target.centre, target.size, before) if appearance else None
+        likeness = self._likeness(target, decoded, image, target.centre, target.size, before)
         score, state = target.confidence.judge(decoded, familiar, likeness)
         if colours and state is TrackState.TRACKING and score >= self.config.certain:
             colours.watch()
@@ -352,6 +352,23 @@ class SiamTracker:
         decode = decode_boxes if self.model.card.head_type.regresses_boxes else decode_pyramid
         config = self.config
         return decode(response, self._crop_size(size), self.model.card.stride, config, answer, config.online_share)
+
+    def _likeness(
+        self,
+        target: Target,
+        decoded: Decoded,
+        image: Image,
+        centre: tuple[float, float],
+        size: tuple[float, float],
+        before: TrackState,
+    ) -> float | None:
+        """What a place looks like; `None` if nobody looked. A LOST target's could not pass anyhow, or is looked at."""
+        if target.appearance is None:
+            return None
+        if before is not TrackState.LOST:
+            return target.appearance.watch(image, centre, size, closely=before is TrackState.UNCERTAIN)
+        hopeful = probability(decoded, self.config, likeness=1.0) >= self.config.passing
+        return target.appearance.likeness(image, centre, size) if hopeful else None
 
     def _regions(
         self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]
@@ -432,10 +449,10 @@ class SiamTracker:
                 decoded = self._decode(target, *search(regions, target.kernel), size)
                 if decoded.finite:
                     centre, size = self._moved(target, centre, size, decoded, image)
-                colours, appearance = target.colours, target.appearance
+                colours = target.colours
                 if colours and not colours.familiar(colours.likeness(image, centre, size), lost=True):
                     return Sighting(centre, size, 0.0)
-                likeness = appearance.likeness(image, centre, size) if appearance else None
+                likeness = self._likeness(target, decoded, image, centre, size, TrackState.LOST)
             return Sighting(centre, size, probability(decoded, self.config, likeness))
 
         return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None

@@ -88,7 +88,7 @@ def test_it_is_the_cosine_of_what_another_runtime_computes(clip, truth, model):
 def test_any_box_in_any_image_has_a_likeness(centre, size, shape):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     model = AppearanceModel(image, centre, size, (0.0, 128.0, 255.0))
-    assert all(-1.001 <= model.watch(image, centre, size, state) <= 1.001 for state in TrackState)
+    assert all(-1.001 <= model.watch(image, centre, size, closely) <= 1.001 for closely in (False, True))
 
 
 def test_a_familiar_target_is_looked_at_now_and_then_and_a_doubtful_one_always(clip, truth, monkeypatch):
@@ -103,17 +103,17 @@ def test_a_familiar_target_is_looked_at_now_and_then_and_a_doubtful_one_always(c
 
     monkeypatch.setattr(model, "likeness", likeness)
 
-    def counted(frames: int, before: TrackState) -> int:
+    def counted(frames: int, closely: bool) -> int:
         looks.clear()
         for _ in range(frames):
-            model.watch(clip[0], centre, size, before)
+            model.watch(clip[0], centre, size, closely)
         return len(looks)
 
-    assert counted(5 * EVERY, TRACKING) == 5
-    assert counted(5 * EVERY, LOST) == 5 * EVERY
-    assert counted(1, TRACKING) == 1
+    assert counted(5 * EVERY, closely=False) == 5
+    assert counted(5 * EVERY, closely=True) == 5 * EVERY
+    assert counted(1, closely=False) == 1
     seen = 0.1
-    assert counted(5 * EVERY, TRACKING) == 4 * EVERY + 1  # from the next look on
+    assert counted(5 * EVERY, closely=False) == 4 * EVERY + 1  # from the next look on
 
 
 def test_each_thread_has_a_network_of_its_own_that_says_the_same(clip, truth, model):
