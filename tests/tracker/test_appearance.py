@@ -170,9 +170,9 @@ def test_nothing_is_loaded_where_it_is_not_asked_for(seeing, draw, monkeypatch):
 
 
 class Sure:
-    """A runtime that sees the target in the middle of whatever it is shown."""
+    """A runtime that sees the target in the middle of whatever it is shown, with this logit."""
 
-    name = "sure"
+    name, logit = "sure", 1.0  # a probability of .73 under the default calibration
 
     def template(self, crops: np.ndarray) -> np.ndarray:
         return np.ones((1, 1, 1, 1), np.float32)
@@ -180,7 +180,7 @@ class Sure:
     def search(self, crops: np.ndarray, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         cells = np.hypot(*np.meshgrid(np.arange(-8.0, 9.0), np.arange(-8.0, 9.0)))
         response = np.full((5, 17, 17), 30.0)
-        response[0] = 1 - cells  # a probability of .73 in the middle, under the default calibration
+        response[0] = self.logit - cells
         return np.repeat(response[None].astype(np.float32), len(crops), 0), np.zeros((len(crops), 1, 24, 24))
 
 
@@ -194,3 +194,22 @@ def test_the_network_cannot_outvote_it(fake_model, clip, truth, weight):
     elsewhere = np.roll(clip[0], 250, axis=1)
     states = [tracker.update(elsewhere).state for _ in range(25)]
     assert (LOST in states) == (weight > 0)
+
+
+def test_a_lost_target_s_place_is_looked_at_where_the_response_leaves_it_open(fake_model, clip, truth, monkeypatch):
+    """Looks like it or not: four nats below `passing`, or just above."""
+    runtime = Sure()
+    tracker = SiamTracker(fake_model(ModelCard("compact", "box"), runtime), colour_gate=0, redetect_every=0)
+    tracker.init(clip[0], truth[0])
+    looks: list[int] = []
+    monkeypatch.setattr(AppearanceModel, "likeness", lambda *_: looks.append(1) or -1.0)
+    runtime.logit = -4.0
+    while tracker.update(clip[0]).state is not LOST:
+        pass
+    looks.clear()
+    for _ in range(10):
+        assert tracker.update(clip[0]).state is LOST
+    assert not looks
+    runtime.logit = 0.0
+    assert tracker.update(clip[0]).state is LOST
+    assert looks == [1]
