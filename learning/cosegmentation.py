@@ -28,6 +28,7 @@ from tracker.network import ModelCard, WeightsError, find_weights, load_tensors,
 
 BACKBONE, HEAD = "cosegmentation", "masks"  # what the card of such a network says
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+SETTINGS = {"threshold": 0.5, "saliency_threshold": 0.5, "trust": 1.0}  # of a card's config, where it has others
 PARTNERS = 8  # of a group, each image is compared with at most so many others
 
 
@@ -58,6 +59,19 @@ def build(card: ModelCard) -> CosegmentationNetwork:
         return CosegmentationNetwork(card.search_size, (first, second, third), embedding, encoder)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"the card's size and config describe no network for co-segmentation: {error!r}") from error
+
+
+def settings(card: ModelCard) -> dict[str, float]:
+    """`SETTINGS` as the card has them.
+
+    Raises:
+        WeightsError: one of them is no number in [0, 1].
+    """
+    found = {name: card.config.get(name, usual) for name, usual in SETTINGS.items()}
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise WeightsError(f"`{name}` in the card's config must be a number from 0 to 1, got {value!r}")
+    return found
 
 
 def save(network: CosegmentationNetwork, card: ModelCard, path: str | Path, **changes: Any) -> ModelCard:
@@ -103,6 +117,7 @@ def load(name_or_path: str | Path) -> tuple[CosegmentationNetwork, ModelCard]:
     try:
         network = build(card)
         network.load_state_dict(tensors)
+        settings(card)
     except (WeightsError, RuntimeError) as error:
         raise WeightsError(f"{path}: {error}") from error
     return network.eval(), card
@@ -113,17 +128,18 @@ class Cosegmenter:
 
     Args:
         network: trained.
-        card: its card: preprocessing and threshold.
+        card: its card: preprocessing, thresholds, and trust in what other images say (see `CosegmentationNetwork`).
         device: to compute on.
+
+    Raises:
+        WeightsError: see `settings`.
     """
 
     def __init__(self, network: CosegmentationNetwork, card: ModelCard, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device)
         self.card = card
-        self.threshold = float(card.config.get("threshold", 0.5))
-        self.saliency_threshold = float(card.config.get("saliency_threshold", 0.5))
-        self.trust = float(card.config.get("trust", 1.0))  # in what the other images say: see `CosegmentationNetwork`
+        self.threshold, self.saliency_threshold, self.trust = settings(card).values()
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "cosegment", device: str | torch.device = "cpu") -> Cosegmenter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -153,6 +154,16 @@ def test_damaged_and_foreign_files_are_refused(weights: Path, tmp_path: Path) ->
         load(path)
     with pytest.raises(WeightsError, match="no such weights file"):
         load(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("wrong", [{"trust": "much"}, {"threshold": float("nan")}, {"saliency_threshold": None}])
+def test_a_card_whose_settings_are_no_shares_is_refused(weights: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = tmp_path / "copy.safetensors"
+    path.write_bytes(weights.read_bytes())
+    card = ModelCard.read(weights.with_suffix(".json"))
+    dataclasses.replace(card, config={**card.config, **wrong}).write(path.with_suffix(".json"))
+    with pytest.raises(WeightsError, match=rf"copy\.safetensors: `{next(iter(wrong))}` in the card's config must be"):
+        Cosegmenter.from_pretrained(path)
 
 
 def test_what_is_not_finite_is_not_saved(segmenter: Cosegmenter, tmp_path: Path) -> None:
