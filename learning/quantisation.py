@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import read_sequence
+from benchmarks.datasets.folder import GROUND_TRUTH
 from learning.readers import HOLDOUT
 from learning.tuning import judge_of, read_videos, refuse_benchmark
 from tracker import SiamTracker
@@ -28,7 +29,6 @@ from tracker.runtimes.parity import Parity
 from tracker.runtimes.quantise import quantise
 
 Crops = NDArray[np.uint8]
-TRUTH = "groundtruth_rect.txt"
 STRETCH = 8  # frames followed from a start, at most
 
 
@@ -63,12 +63,12 @@ def calibration_sequences(root: Path, left_out: Sequence[str] = HOLDOUT) -> list
     Raises:
         ValueError: there is none.
     """
-    names = sorted(str(path.parent.relative_to(root)) for path in root.rglob(TRUTH))
+    names = sorted(str(path.parent.relative_to(root)) for path in root.rglob(GROUND_TRUTH))
     names = [name for name in names if name not in left_out]
     for name in names:
         refuse_benchmark(root / name)
     if not names:
-        raise ValueError(f"{root}: no sequence to calibrate on; expected SEQUENCE/{TRUTH} beside its frames")
+        raise ValueError(f"{root}: no sequence to calibrate on; expected SEQUENCE/{GROUND_TRUTH} beside its frames")
     return names
 
 
