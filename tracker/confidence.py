@@ -21,8 +21,8 @@ class ConfidenceConfig:
 
     Attributes:
         weights: of peak, margin, contrast, and the intercept, in the logistic regression of the score.
-        appearance_middle: likeness to the first box, in [−1, 1], that speaks neither for the target nor against it.
-        appearance_weight: nats by which the score's log-odds change for each 1 above or below; 0: it is not looked at.
+        appearance_enough: likeness to the first box, in [−1, 1], from which a place looks like the target.
+        appearance_weight: nats that the score's log-odds lose for each 1 that is missing; 0: it is not looked at.
         certain: score from which a target that was not TRACKING is TRACKING again.
         doubtful: score below which a TRACKING target becomes UNCERTAIN.
         hopeless: score below which a frame counts towards LOST.
@@ -34,8 +34,8 @@ class ConfidenceConfig:
     """
 
     weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    appearance_middle: float = 0.4
-    appearance_weight: float = 5.0
+    appearance_enough: float = 0.35
+    appearance_weight: float = 10.0
     certain: float = 0.5
     doubtful: float = 0.4
     hopeless: float = 0.4
@@ -104,6 +104,6 @@ def probability(decoded: Decoded, config: ConfidenceConfig, likeness: float | No
         return 0.0
     peak, margin, contrast, intercept = config.weights
     logit = peak * decoded.peak + margin * decoded.margin + contrast * decoded.contrast + intercept
-    if likeness is not None:
-        logit += config.appearance_weight * (likeness - config.appearance_middle)
+    if likeness is not None:  # it only speaks against: look-alikes, and boxes that are off, look like the target, too
+        logit -= config.appearance_weight * max(config.appearance_enough - likeness, 0.0)
     return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))

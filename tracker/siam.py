@@ -60,7 +60,7 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "smallest": (1.0, 1e6),
     "passing": (0.0, 1.0),
     "colour_gate": (0.0, 1e6),
-    "appearance_middle": (-1.0, 1.0),
+    "appearance_enough": (-1.0, 1.0),
     "appearance_weight": (0.0, 1e6),
     "looks": (1, 10**9),
     "redetect_every": (0, 10**9),
@@ -367,7 +367,7 @@ class SiamTracker:
             return None
         if before is not TrackState.LOST:
             return target.appearance.watch(image, centre, size, closely=before is TrackState.UNCERTAIN)
-        hopeful = probability(decoded, self.config, likeness=1.0) >= self.config.passing
+        hopeful = probability(decoded, self.config) >= self.config.passing
         return target.appearance.likeness(image, centre, size) if hopeful else None
 
     def _regions(

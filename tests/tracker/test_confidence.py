@@ -39,13 +39,13 @@ def test_the_score_is_a_logistic_regression(seen, weights):
 
 
 @given(st.floats(-20, 20), st.floats(-1, 1), st.floats(0, 100), st.floats(-1, 1))
-def test_likeness_to_the_first_box_moves_the_log_odds(peak, likeness, weight, middle):
-    config = ConfidenceConfig(appearance_weight=weight, appearance_middle=middle)
+def test_what_looks_unlike_the_first_box_is_believed_less(peak, likeness, weight, enough):
+    """Log-odds fall in a straight line below `enough`; nothing is gained above it."""
+    config = ConfidenceConfig(appearance_weight=weight, appearance_enough=enough)
     seen = Decoded((0, 0), (1, 1), peak, 0, 0)
-    odds = math.exp(max(-50, min(50, peak + weight * (likeness - middle))))
-    assert probability(seen, config, likeness) == pytest.approx(odds / (1 + odds))
-    assert probability(seen, config, middle) == pytest.approx(probability(seen, config))
-    assert probability(seen, config, None) == probability(seen, config)
+    logit = peak if likeness >= enough else peak + weight * (likeness - enough)
+    assert probability(seen, config, likeness) == pytest.approx(1 / (1 + math.exp(-max(-50, min(50, logit)))))
+    assert probability(seen, config, likeness) <= probability(seen, config) == probability(seen, config, None)
 
 
 def test_a_target_that_looks_like_something_else_is_lost_however_sure_the_network_is():
