@@ -35,7 +35,7 @@ class ConfidenceConfig:
 
     weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     appearance_enough: float = 0.35
-    appearance_weight: float = 10.0
+    appearance_weight: float = 0.0
     certain: float = 0.5
     doubtful: float = 0.4
     hopeless: float = 0.4

@@ -164,7 +164,7 @@ def test_its_card_says_where_it_comes_from():
 
 def test_nothing_is_loaded_where_it_is_not_asked_for(seeing, draw, monkeypatch):
     monkeypatch.setattr(appearance_module, "_network", lambda: pytest.fail("the network was asked for"))
-    tracker, box = SiamTracker(seeing, appearance_weight=0), (60.0, 50.0, 40.0, 30.0)
+    tracker, box = SiamTracker(seeing), (60.0, 50.0, 40.0, 30.0)
     tracker.init(draw((200, 150), box), box)
     assert tracker.update(draw((200, 150), box)).state is TRACKING
 
@@ -184,7 +184,7 @@ class Sure:
         return np.repeat(response[None].astype(np.float32), len(crops), 0), np.zeros((len(crops), 1, 24, 24))
 
 
-@pytest.mark.parametrize("weight", [7.0, 0.0])
+@pytest.mark.parametrize("weight", [10.0, 0.0])
 def test_the_network_cannot_outvote_it(fake_model, clip, truth, weight):
     """The street comes to where the car was: still the target, for all that the network says."""
     tracker = SiamTracker(fake_model(ModelCard("compact", "box"), Sure()), appearance_weight=weight, colour_gate=0)
@@ -199,7 +199,9 @@ def test_the_network_cannot_outvote_it(fake_model, clip, truth, weight):
 def test_a_lost_target_s_place_is_looked_at_where_the_response_leaves_it_open(fake_model, clip, truth, monkeypatch):
     """Looks like it or not: four nats below `passing`, or just above."""
     runtime = Sure()
-    tracker = SiamTracker(fake_model(ModelCard("compact", "box"), runtime), colour_gate=0, redetect_every=0)
+    tracker = SiamTracker(
+        fake_model(ModelCard("compact", "box"), runtime), appearance_weight=10, colour_gate=0, redetect_every=0
+    )
     tracker.init(clip[0], truth[0])
     looks: list[int] = []
     monkeypatch.setattr(AppearanceModel, "likeness", lambda *_: looks.append(1) or -1.0)

@@ -49,7 +49,7 @@ def test_what_looks_unlike_the_first_box_is_believed_less(peak, likeness, weight
 
 
 def test_a_target_that_looks_like_something_else_is_lost_however_sure_the_network_is():
-    confidence = Confidence(ConfidenceConfig())
+    confidence = Confidence(ConfidenceConfig(appearance_weight=10.0))
     for _ in range(25):
         confidence.judge(response(0.8), likeness=-0.1)
     assert confidence.state is LOST

@@ -211,10 +211,7 @@ def test_the_page_gives_the_trackers_boxes(files, monkeypatch, own_warp, frames)
     monkeypatch.setattr(model, "_runtime", OnnxRuntime(files, "cpu", 1))
     if not own_warp:
         monkeypatch.setitem(globals(), "warp", opencv_warp)
-    tracker, page = (
-        SiamTracker(model, redetect_every=0, colour_gate=0, appearance_weight=0),
-        Page(files.template, files.search),
-    )
+    tracker, page = SiamTracker(model, redetect_every=0, colour_gate=0), Page(files.template, files.search)
     box = json.loads((ROOT / "examples" / "demo_box.json").read_text())[0]
     errors, states = [], set()
     with open_source(ROOT / "examples" / "demo.mp4", max_frames=frames) as source:
