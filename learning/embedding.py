@@ -66,7 +66,7 @@ class EmbeddingRecipe:
         margin: of the contrastive and the triplet loss; ``None``: soft (triplet only).
         squared: the triplet loss compares squared distances.
         augment: name of a distortion (`learning.embedding_augment.DISTORTIONS`).
-        grouped: share of the batches whose classes come from one group, where the data have groups.
+        grouped: share of the batches of whole groups, where the data have groups.
         precision: "bf16" computes all but the last layer and the loss with half the bits, which is faster where
             the processor has instructions for it, and slower where it has not.
         multiplied: one of `learning.embedding_network.VIEWS`: each class is also learned mirrored, turned by 90, 180

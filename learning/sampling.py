@@ -19,7 +19,7 @@ class BalancedBatches:
         images: K.
         seed: of the epoch; the same seed gives the same batches.
         groups: (C,) group of each class, such as its alphabet; ``None``: no groups.
-        grouped: share of the batches whose classes come from one group, as far as it goes: they are the look-alikes.
+        grouped: share of the batches of whole groups, as many as fill it: they are the look-alikes.
         steps: batches; ``None``: as many as show N images.
 
     Raises:
@@ -55,7 +55,7 @@ class BalancedBatches:
         waiting = np.zeros(0, np.int64)  # classes in random order, so that each comes equally often
         for _ in range(self.steps):
             if rng.random() < self.grouped:
-                chosen = self._of_one_group(rng)
+                chosen = self._of_groups(rng)
             else:
                 if len(waiting) < self.classes:
                     rest = rng.permutation(np.setdiff1d(np.arange(len(self.members)), waiting))
@@ -73,12 +73,12 @@ class BalancedBatches:
         """All images of a class in random order, those that are left from the last round behind: none twice in K."""
         return np.concatenate([rng.permutation(np.setdiff1d(self.members[label], left)), rng.permutation(left)])
 
-    def _of_one_group(self, rng: np.random.Generator) -> Indices:
-        """P classes of a random group; where it has fewer, others fill up."""
+    def _of_groups(self, rng: np.random.Generator) -> Indices:
+        """P classes, group by group, the last one as far as it goes; larger groups come more often."""
         assert self.groups is not None
-        inside = self.groups == self.groups[rng.integers(len(self.members))]  # larger groups come more often
-        order = [rng.permutation(np.flatnonzero(inside)), rng.permutation(np.flatnonzero(~inside))]
-        return np.concatenate(order)[: self.classes]
+        order = dict.fromkeys(self.groups[rng.permutation(len(self.groups))].tolist())
+        members = [rng.permutation(np.flatnonzero(self.groups == group)) for group in order]
+        return np.concatenate(members)[: self.classes]
 
 
 def check_balance(labels: Indices, classes: int, images: int) -> None:
