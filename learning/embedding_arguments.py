@@ -7,11 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from backbones.embedding import KOCH, NETWORKS
 from learning.embedding import EmbeddingRecipe
 from learning.embedding_augment import DISTORTIONS
 from learning.embedding_data import DATASETS, Parts, Reading, read_dataset
 from learning.embedding_download import download
-from learning.embedding_network import ONE_VIEW, VIEWS, EmbeddingCard
+from learning.embedding_network import FRAMINGS, ONE_VIEW, VIEWS, WHOLE, EmbeddingCard
 from learning.embedding_scores import evenly
 from learning.triplets import MINING
 from tracker.arguments import natural, positive
@@ -29,6 +30,7 @@ USUAL: dict[str, Any] = {
     "network": "embeddingnet",
     "dimensions": None,
     "size": None,
+    "framing": WHOLE,
     "normalise": False,
     "views": ONE_VIEW,
     "lr": 2e-3,
@@ -49,7 +51,7 @@ SUITED: dict[tuple[str, str], dict[str, Any]] = {
         "lr": 4e-3,
         "weight_decay": 5e-4,
         "epochs": 10,
-        "batch_size": 480,  # of which one alphabet is a part
+        "batch_size": 480,
         "per_class": 2,
         "grouped": 1.0,
         "multiplied": "turned",
@@ -72,10 +74,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """What network is trained, and how; see `suited` and `recipe_of` for what is not given."""
     add = parser.add_argument
-    add("--network", help="embeddingnet (default), embeddingnet_deep, koch, or a tracker's backbone")
+    add("--network", help=f"{', '.join(NETWORKS)}, {KOCH}, or a tracker's backbone (default: embeddingnet)")
     add("--dimensions", type=positive, metavar="D", help="of the embedding (default: 2 for mnist, 64 for others)")
     add("--size", type=positive, metavar="PIXELS", help="side of the images (default: the data set's)")
     add("--grey", action="store_true", help="of colour images: read them grey")
+    add("--framing", choices=FRAMINGS, help="the whole image (default), or of a drawing the part with ink")
     add("--normalise", action=argparse.BooleanOptionalAction, help="scale embeddings to length 1")
     add("--views", choices=VIEWS, help="of an image, joined: as it is (default), mirrored, turned by 90°, …, all eight")
     add("--mining", choices=MINING, help="which pairs or triplets to learn from (default: semi-hard; bce: random)")
@@ -87,7 +90,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=positive, help="default: 5")
     add("--batch-size", type=positive, metavar="N", help="images a step: P classes with K each (default: 120 or less)")
     add("--per-class", type=positive, metavar="K", help="images of a class in a batch (default: 12 for mnist, 4)")
-    add("--grouped", type=float, metavar="SHARE", help="omniglot: batches from one alphabet (default: 0)")
+    add("--grouped", type=float, metavar="SHARE", help="omniglot: batches of whole alphabets (default: 0)")
     add(
         "--multiplied",
         choices=VIEWS,
@@ -125,20 +128,23 @@ def suited(loss: str, options: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(options), **found, **said})
 
 
-def read_data(options: argparse.Namespace, size: int | None = None, channels: int | None = None) -> Parts:
+def read_data(
+    options: argparse.Namespace, size: int | None = None, channels: int | None = None, framing: str = WHOLE
+) -> Parts:
     """The data set that is asked for, fetched first if that is asked for, too.
 
     Args:
         options: with what `add_data_arguments` added.
         size: side of the images; ``None``: the data set's own.
         channels: 1 or 3; ``None``: the data set's own.
+        framing: what of an image is looked at.
 
     Raises:
         ValueError: see `learning.embedding_data.read_dataset` and `learning.embedding_download.download`.
     """
     if options.download:
         download(options.dataset, options.data, log.info)
-    reading = Reading(size, channels, options.min_images, options.hold_out, options.every)
+    reading = Reading(size, channels, options.min_images, options.hold_out, options.every, framing)
     parts = read_dataset(options.dataset, options.data, reading)
     if options.limit:
         parts = Parts(parts.train.subset(evenly(len(parts.train), options.limit)), parts.test)
@@ -205,6 +211,7 @@ def card_of(loss: str, options: argparse.Namespace, data: Parts) -> EmbeddingCar
         normalise=options.normalise,
         views=options.views,
         invert=options.dataset == "omniglot",
+        framing=options.framing,
         loss=loss,
         classes=classes if loss == "softmax" else 0,
     )

@@ -41,6 +41,8 @@ DISTORTIONS = {
     "affine": Distortion(rotation=10.0, shear=0.3, scale=0.2, shift=2 / 105, share=0.5),
     "strong": Distortion(rotation=15.0, shear=0.3, scale=0.25, shift=0.06),
     "handwriting": Distortion(rotation=15.0, shear=0.3, scale=0.25, shift=0.06, bend=0.025),
+    # of drawings framed by their ink, whose size and place vary less
+    "framed": Distortion(rotation=15.0, shear=0.3, scale=0.12, shift=0.03, bend=0.02),
     "photo": Distortion(rotation=8.0, scale=0.1, shift=0.05, mirror=True),
 }
 

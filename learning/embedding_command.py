@@ -84,7 +84,8 @@ def run(options: argparse.Namespace) -> str:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)
+    said = suited(options.loss, options)
+    data = read_data(options, said.size, 1 if options.grey else None, said.framing)
     card, recipe = card_of(options.loss, options, data), recipe_of(options.loss, options, len(data.train.classes))
     folder = options.folder or Path("runs/embed") / options.output.stem
     moments = MOMENTS if options.animation else int(options.pictures is not None)

@@ -24,7 +24,7 @@ from benchmarks.datasets import BENCHMARKS, open_benchmark
 from benchmarks.datasets.crops import TargetCropDataset
 from benchmarks.datasets.tlp import identity
 from benchmarks.verification import KOCH_WAYS
-from learning.embedding_network import resize, views
+from learning.embedding_network import WHOLE, resize, views
 from learning.pictures import read_picture
 
 Indices = NDArray[np.int64]
@@ -119,6 +119,7 @@ class Reading:
         held_out: of a folder's classes, "images" or whole "classes" are for testing; ``None``: images (LFW: classes).
             Of Omniglot "alphabets" leaves the evaluation alone, and tests on some of the background alphabets.
         every: of a video, take every so many-th frame.
+        framing: one of `learning.embedding_network.FRAMINGS`; "ink" is for Omniglot's drawings.
     """
 
     size: int | None = None
@@ -126,6 +127,7 @@ class Reading:
     min_images: int | None = None
     held_out: str | None = None
     every: int = 15
+    framing: str = WHOLE
 
 
 def read_dataset(name: str, root: Path, reading: Reading | None = None) -> Parts:
@@ -138,11 +140,13 @@ def read_dataset(name: str, root: Path, reading: Reading | None = None) -> Parts
 
     Raises:
         ValueError: an unknown name, no such folder, or files that are missing or damaged, or classes that are empty or
-            have a single image; the message names them.
+            have a single image; the message names them. Or ink is to be framed in what are no drawings.
     """
     reading = reading or Reading()
     if name not in DATASETS:
         raise ValueError(f"no data set {name!r}; there are {', '.join(DATASETS)}")
+    if reading.framing != WHOLE and name != "omniglot":
+        raise ValueError(f"only the drawings of omniglot can be framed by their {reading.framing}, not {name}")
     if not root.is_dir():
         raise ValueError(f"no such folder: {root} (of {name})")
     return DATASETS[name](root, reading)
@@ -265,7 +269,8 @@ def _characters(
     alphabets = [name.partition("/")[0] for name in names]
     number = {alphabet: index for index, alphabet in enumerate(dict.fromkeys(alphabets))}
     groups = np.array([number[alphabet] for alphabet in alphabets])
-    small = torch.stack([resize(image, reading.size or 28, reading.channels or 1) for image in images])
+    size, channels = reading.size or 28, reading.channels or 1
+    small = torch.stack([resize(image, size, channels, reading.framing) for image in images])
     return LabelledImages(small, labels.astype(np.int64), tuple(names), groups, drawers.astype(np.int64))
 
 

@@ -26,6 +26,10 @@ CARD_FORMAT = 1
 KIND = "embedding"
 ONE_VIEW = "one"
 VIEWS = {ONE_VIEW: 1, "mirrored": 2, "turned": 4, "all": 8}  # of an image, and how many each way has
+WHOLE, INK = "whole", "ink"
+FRAMINGS = (WHOLE, INK)
+MARGIN = 0.06  # around what is drawn, as a share of the frame within it
+SMALLEST = 1 / 3  # of an image's side: drawings are not magnified more, so that a dot stays a dot
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class EmbeddingCard:
         mean: subtracted from the pixels, which are in [0, 255].
         scale: multiplies them after that.
         invert: drawings in ink on paper are turned into light strokes on black, as Omniglot is read.
+        framing: the "whole" image is looked at, or of a drawing the part with "ink" (`frame_ink`).
         loss: "softmax", "nca", "contrastive", "bce" or "triplet": what it was trained by.
         classes: that the linear head of "softmax" tells apart; 0: no head.
         sha256: of the tensors.
@@ -62,6 +67,7 @@ class EmbeddingCard:
     mean: float = 0.0
     scale: float = 1 / 255
     invert: bool = False
+    framing: str = WHOLE
     loss: str = "triplet"
     classes: int = 0
     sha256: str = ""
@@ -102,6 +108,8 @@ class EmbeddingCard:
             raise WeightsError(f"{path}: the card does not name its network")
         if entries.get("views", ONE_VIEW) not in VIEWS:
             raise WeightsError(f"{path}: `views` in the card must be one of {', '.join(VIEWS)}")
+        if entries.get("framing", WHOLE) not in FRAMINGS:
+            raise WeightsError(f"{path}: `framing` in the card must be one of {', '.join(FRAMINGS)}")
         return cls(**entries)
 
     @property
@@ -167,8 +175,9 @@ class EmbeddingNetwork(nn.Module):
         Raises:
             ValueError: another type or shape.
         """
-        prepared = resize(image, self.card.size, self.card.channels)
-        return 255 - prepared if self.card.invert else prepared
+        card = self.card
+        light = 255 - image if card.invert and image.dtype == np.uint8 else image  # `resize` refuses other types
+        return resize(light, card.size, card.channels, card.framing)
 
 
 def views(images: Tensor, how: str) -> list[Tensor]:
@@ -182,8 +191,34 @@ def views(images: Tensor, how: str) -> list[Tensor]:
     return [view.rot90(turn, (2, 3)) for view in seen for turn in range(4)] if how in ("turned", "all") else seen
 
 
-def resize(image: NDArray[np.uint8], size: int, channels: int) -> Tensor:
+def frame_ink(drawing: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) light strokes on black → (h, w) what is drawn, as people draw a character large or small, here or there.
+
+    The frame is around the middle of the strokes' bounding box. Its sides are the geometric means of those of the box
+    with the longer of them: made square, the drawing is stretched half as much as would fill the square.
+    """
+    strokes = drawing > drawing.max() // 2
+    if not strokes.any():
+        return drawing
+    ends = np.array([np.flatnonzero(strokes.any(axis))[[0, -1]] for axis in (1, 0)])  # first and last row and column
+    extents = ends[:, 1] + 1 - ends[:, 0]
+    longest = max(extents.max(), SMALLEST * max(drawing.shape))
+    sides = np.sqrt(np.maximum(extents, SMALLEST * longest) * longest) * (1 + 2 * MARGIN)
+    starts = np.round((ends.sum(1) + 1 - sides) / 2).astype(int)
+    stops = starts + np.round(sides).astype(int)
+    beyond = max(0, -starts.min(), *(stops - drawing.shape))
+    (top, left), (bottom, right) = starts + beyond, stops + beyond
+    return np.pad(drawing, beyond)[top:bottom, left:right]
+
+
+def resize(image: NDArray[np.uint8], size: int, channels: int, framing: str = WHOLE) -> Tensor:
     """(H, W, 3) BGR or (H, W) grey uint8 image → (C, size, size) uint8; the shape is not kept, as faces' datasets do.
+
+    Args:
+        image: with light strokes on black, if its ink is to be framed.
+        size: side in pixels.
+        channels: 1 or 3.
+        framing: one of `FRAMINGS`; framed drawings are grey.
 
     Raises:
         ValueError: another type or shape.
@@ -192,8 +227,10 @@ def resize(image: NDArray[np.uint8], size: int, channels: int) -> Tensor:
         raise ValueError(f"expected a uint8 image of H×W or H×W×3, got {image.dtype} {image.shape}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    if image.ndim == 3 and channels == 1:
+    if image.ndim == 3 and (channels == 1 or framing == INK):
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[assignment]
+    if framing == INK:
+        image = frame_ink(image)
     if image.shape[:2] != (size, size):
         shrinks = size < max(image.shape[:2])
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[assignment]

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> str:
     if options.output.exists() and any(options.output.iterdir()) and not options.overwrite:
         raise ValueError(f"{options.output} is not empty; give another folder or --overwrite")
     network = load_embedding(options.weights)
-    data = read_data(options, network.card.size, network.card.channels)
+    data = read_data(options, network.card.size, network.card.channels, network.card.framing)
     draw_all(network, data, options.output)
     results = judge(network, data)
     if options.json:

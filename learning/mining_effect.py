@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> str:
             raise ValueError(f"{path} exists; give another folder or --overwrite")
     if options.threads:
         torch.set_num_threads(options.threads)
-    data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)
+    said = suited(options.loss, options)
+    data = read_data(options, said.size, 1 if options.grey else None, said.framing)
     card = card_of(options.loss, options, data)
     recipe = recipe_of(options.loss, options, len(data.train.classes))
     base = options.folder or Path("runs/embed") / f"mining-{options.loss}-{options.dataset}"

@@ -261,7 +261,8 @@ def run_command(options: argparse.Namespace) -> str:
     refuse_existing(output, options.overwrite)
     if options.threads:
         torch.set_num_threads(options.threads)
-    data = read_data(options, suited(options.loss, options).size, 1 if options.grey else None)
+    said = suited(options.loss, options)
+    data = read_data(options, said.size, 1 if options.grey else None, said.framing)
     faces, folder = join(data), options.directory or Path("runs") / f"unseen-{options.dataset}"
     card = card_of(options.loss, options, Parts(faces, faces))
     rows, network = [], None

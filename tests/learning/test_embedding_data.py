@@ -111,6 +111,15 @@ def test_characters_are_read_from_drawings_and_packed_alike(tmp_path: Path) -> N
     assert drawn.images[0, 0, 0, 0] == 0
     with pytest.raises(ValueError, match="neither images_background"):
         read_dataset("omniglot", tmp_path)
+    framed, _ = read_dataset("omniglot", tmp_path / "packed", Reading(size=35, framing="ink"))
+    assert (framed.images == framed.images[0]).all(), "the same square, drawn in several places"
+    assert not (packed.images == packed.images[0]).all()
+
+
+def test_only_drawings_are_framed_by_their_ink(tmp_path: Path) -> None:
+    _digits(tmp_path)
+    with pytest.raises(ValueError, match=r"only the drawings of omniglot .* not mnist"):
+        read_dataset("mnist", tmp_path, Reading(framing="ink"))
 
 
 def test_alphabets_held_out_are_large_ones_of_the_background(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from learning.embedding_network import (
+    INK,
+    MARGIN,
     VIEWS,
     EmbeddingCard,
     EmbeddingNetwork,
+    frame_ink,
     load_embedding,
     resize,
     save_embedding,
@@ -120,6 +123,56 @@ def test_prepared_images_have_the_networks_size_and_channels() -> None:
     assert _network(invert=True).prepare(colour).unique().tolist() == [255 - 117]
 
 
+def _drawn(top: int, left: int, height: int, width: int, side: int = 105) -> np.ndarray:
+    """A cross that fills a box, light on black."""
+    image = np.zeros((side, side), np.uint8)
+    image[top + height // 2 - 1 : top + height // 2 + 1, left : left + width] = 255
+    image[top : top + height, left + width // 2 - 1 : left + width // 2 + 1] = 255
+    return image
+
+
+def _box(image: np.ndarray) -> list[float]:
+    """Top, bottom, left and right of what is light, as shares of the image."""
+    light = image > 127
+    ends = [np.flatnonzero(light.any(axis))[[0, -1]] + [0, 1] for axis in (1, 0)]
+    return [float(end) / side for pair, side in zip(ends, image.shape, strict=True) for end in pair]
+
+
+def test_framed_drawings_are_the_same_wherever_they_are() -> None:
+    expected = frame_ink(_drawn(30, 20, 50, 40))
+    for top, left in ((0, 0), (55, 65), (3, 40)):
+        assert np.array_equal(frame_ink(_drawn(top, left, 50, 40)), expected), "up to the border, too"
+
+
+@pytest.mark.parametrize("size", [40, 60, 100])
+def test_framed_drawings_fill_their_frame_whatever_their_size(size: int) -> None:
+    near, far = MARGIN / (1 + 2 * MARGIN), (1 + MARGIN) / (1 + 2 * MARGIN)
+    assert _box(frame_ink(_drawn(2, 2, size, size))) == pytest.approx([near, far] * 2, abs=1 / 40)
+
+
+def test_narrow_drawings_are_stretched_by_half() -> None:
+    """Of a box of 3 to 1 the square shows one of √3 to 1; lines and dots are not stretched to fill it."""
+    top, bottom, left, right = _box(resize(_drawn(10, 10, 80, 27), 56, 1, INK)[0].numpy())
+    assert (bottom - top) / (right - left) == pytest.approx((80 / 27) ** 0.5, rel=0.06)
+    assert (bottom - top) == pytest.approx(1 / (1 + 2 * MARGIN), abs=0.03)
+    framed = frame_ink(_drawn(50, 50, 4, 4))
+    assert framed.shape[0] == framed.shape[1] == pytest.approx(35 / 3**0.5 * (1 + 2 * MARGIN), abs=1)
+    line = frame_ink(_drawn(10, 50, 80, 2))
+    assert line.shape[1] == pytest.approx(80 / 3**0.5 * (1 + 2 * MARGIN), abs=1)
+
+
+def test_ink_is_found_on_paper_and_where_there_is_none_the_image_stays() -> None:
+    drawing = _drawn(30, 20, 50, 40)
+    network = _network(framing=INK, invert=True)
+    expected = resize(frame_ink(drawing), 16, 1)
+    assert torch.equal(network.prepare(255 - drawing), expected)
+    assert torch.equal(network.prepare(np.repeat(255 - drawing[..., None], 3, 2)), expected), "in colour"
+    assert torch.equal(_network(framing=INK, invert=True, channels=3).prepare(255 - drawing), expected.repeat(3, 1, 1))
+    paper = np.full((30, 20), 255, np.uint8)
+    assert torch.equal(network.prepare(paper), torch.zeros(1, 16, 16, dtype=torch.uint8))
+    assert frame_ink(255 - paper).shape == (30, 20)
+
+
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)])
 def test_what_is_no_image_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected a uint8 image"):
@@ -148,6 +201,7 @@ def test_weights_have_their_ending(tmp_path: Path) -> None:
         ({"colour": "red"}, "unknown entries in the card: colour"),
         ({"dimensions": "3"}, "`dimensions` in the card must be of type int"),
         ({"views": "both"}, "`views` in the card must be one of"),
+        ({"framing": "round"}, "`framing` in the card must be one of"),
         ({"dimensions": 4}, "its tensors are not those"),
         ({"network": "resnet"}, "no network 'resnet'"),
         ({"sha256": "0"}, "SHA-256"),
