@@ -28,6 +28,7 @@ class EmbeddingNet(nn.Module):
         depth: convolutions of each block but the first, which has one.
         stem: stride of the first convolution, which is 5×5 if that is more than 1: larger images at little more cost.
         cells: what is left is pooled to cells × cells, so that any image size fits; 28×28 has 3×3 after three blocks.
+        residual: blocks but the first have two convolutions beside a 1×1 one, and their pools leave no border out.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class EmbeddingNet(nn.Module):
         depth: int = 1,
         stem: int = 1,
         cells: int = 3,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.dimensions = dimensions
@@ -45,15 +47,30 @@ class EmbeddingNet(nn.Module):
         kernel = 3 if stem == 1 else 5
         layers = [*_convolution(channels, first, kernel, stem), nn.MaxPool2d(2)]
         for inputs, outputs in zip(widths, rest, strict=False):
-            for position in range(depth):
-                layers += _convolution(inputs if position == 0 else outputs, outputs)
-            layers.append(nn.MaxPool2d(2))
+            if residual:
+                layers.append(Residual(inputs, outputs))
+            else:
+                for position in range(depth):
+                    layers += _convolution(inputs if position == 0 else outputs, outputs)
+            layers.append(nn.MaxPool2d(2, ceil_mode=residual))
         self.blocks = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(cells))
         self.linear = nn.Linear(widths[-1] * cells**2, dimensions)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         return _exactly(self.linear, self.blocks(x).flatten(1))
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions, (N, ``inputs``, H, W) → (N, ``outputs``, H, W), added to a 1×1 one (He et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(*_convolution(inputs, outputs), *_convolution(outputs, outputs)[:-1])
+        self.shortcut = nn.Sequential(*_convolution(inputs, outputs, 1)[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.inner(x) + self.shortcut(x)).relu()
 
 
 def _convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -150,6 +167,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "embeddingnet": {"widths": (24, 48, 96), "depth": 1, "stem": 1},
     "embeddingnet_deep": {"widths": (32, 64, 128), "depth": 2, "stem": 2},
     "embeddingnet_wide": {"widths": (32, 96, 192), "depth": 2, "stem": 2},
+    "embeddingnet_residual": {"widths": (32, 64, 128), "residual": True, "stem": 2},
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backbones.embedding import EmbeddingNet, KochNet, PooledTrunk, build_embedding
+from backbones.embedding import EmbeddingNet, KochNet, PooledTrunk, Residual, build_embedding
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from backbones.embedding import EmbeddingNet, KochNet, PooledTrunk, build_embedd
         ("embeddingnet", 1, 28, 2),
         ("embeddingnet", 3, 45, 16),
         ("embeddingnet_deep", 1, 56, 64),
+        ("embeddingnet_residual", 1, 40, 64),
         ("koch", 1, 65, 32),
         ("compact", 3, 127, 8),
         ("compact", 1, 95, 8),
@@ -29,6 +30,26 @@ def test_one_vector_an_image(name: str, channels: int, size: int, dimensions: in
     assert together.shape == (3, dimensions)
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
     assert (together.std(0) > 0).all(), "it depends on the image"
+
+
+def test_a_residual_block_without_its_convolutions_is_its_shortcut() -> None:
+    """In evaluation mode from the start, batch normalisation divides by √(1 + ε) only."""
+    block = Residual(3, 5).eval()
+    images = torch.rand(2, 3, 7, 7)
+    torch.nn.init.zeros_(block.inner[3].weight)
+    kernel = block.shortcut[0].weight[:, :, 0, 0]
+    expected = torch.einsum("oi,nihw->nohw", kernel, images).relu()
+    torch.testing.assert_close(block(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_residual_blocks_leave_no_border_out() -> None:
+    """40 → 20 → 10 → 5 → 3 pixels, the last rounded up."""
+    network = build_embedding("embeddingnet_residual", 1, 4, 40)
+    seen = []
+    for module in network.blocks:
+        module.register_forward_hook(lambda _, inputs, output: seen.append(output.shape[-1]))
+    network(torch.rand(2, 1, 40, 40))
+    assert sorted(set(seen), reverse=True) == [20, 10, 5, 3]
 
 
 def test_kochs_network_is_the_papers() -> None:
