@@ -12,7 +12,7 @@ from learning.embedding import EmbeddingRecipe
 from learning.embedding_augment import DISTORTIONS
 from learning.embedding_data import DATASETS, Parts, Reading, read_dataset
 from learning.embedding_download import download
-from learning.embedding_network import FRAMINGS, ONE_VIEW, VIEWS, WHOLE, EmbeddingCard
+from learning.embedding_network import FRAMINGS, INK, ONE_VIEW, VIEWS, WHOLE, EmbeddingCard
 from learning.embedding_scores import evenly
 from learning.triplets import MINING
 from tracker.arguments import natural, positive
@@ -43,18 +43,20 @@ USUAL: dict[str, Any] = {
 }
 SUITED: dict[tuple[str, str], dict[str, Any]] = {
     ("nca", "omniglot"): {
-        "network": "embeddingnet_deep",
+        "network": "embeddingnet_residual",
         "dimensions": 128,
-        "size": 56,
+        "size": 40,
+        "framing": INK,
+        "augment": "framed",
         "normalise": True,
         "views": "all",
         "lr": 4e-3,
         "weight_decay": 5e-4,
-        "epochs": 10,
-        "batch_size": 480,
+        "epochs": 18,
+        "batch_size": 240,  # four alphabets or so
         "per_class": 2,
         "grouped": 1.0,
-        "multiplied": "turned",
+        "multiplied": "all",
     },
 }
 
