@@ -362,7 +362,10 @@ class SiamTracker:
         size: tuple[float, float],
         before: TrackState,
     ) -> float | None:
-        """What a place looks like; `None` if nobody looked. A LOST target's could not pass anyhow, or is looked at."""
+        """Likeness of a place to the first box; `None` if appearance is not asked for, or the response alone says no.
+
+        The latter is for a target that was LOST `before`: its place could not pass, whatever it looks like.
+        """
         if target.appearance is None:
             return None
         if before is not TrackState.LOST:
