@@ -155,6 +155,12 @@ def read_data(
     return parts
 
 
+def read_to_learn(options: argparse.Namespace) -> Parts:
+    """The data set as what is trained on it looks at it; see `read_data`."""
+    said = suited(options.loss, options)
+    return read_data(options, said.size, 1 if options.grey else None, said.framing)
+
+
 def recipe_of(loss: str, options: argparse.Namespace, classes: int) -> EmbeddingRecipe:
     """The recipe that is asked for, completed by what suits the loss and the data.
 

@@ -32,9 +32,8 @@ from learning.embedding_arguments import (
     add_data_arguments,
     add_recipe_arguments,
     card_of,
-    read_data,
+    read_to_learn,
     recipe_of,
-    suited,
 )
 from tracker.arguments import natural, refuse_existing
 
@@ -84,8 +83,7 @@ def run(options: argparse.Namespace) -> str:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    said = suited(options.loss, options)
-    data = read_data(options, said.size, 1 if options.grey else None, said.framing)
+    data = read_to_learn(options)
     card, recipe = card_of(options.loss, options, data), recipe_of(options.loss, options, len(data.train.classes))
     folder = options.folder or Path("runs/embed") / options.output.stem
     moments = MOMENTS if options.animation else int(options.pictures is not None)

@@ -20,9 +20,8 @@ from learning.embedding_arguments import (
     add_data_arguments,
     add_recipe_arguments,
     card_of,
-    read_data,
+    read_to_learn,
     recipe_of,
-    suited,
 )
 from learning.triplets import MINING
 
@@ -64,8 +63,7 @@ def run(options: argparse.Namespace) -> str:
             raise ValueError(f"{path} exists; give another folder or --overwrite")
     if options.threads:
         torch.set_num_threads(options.threads)
-    said = suited(options.loss, options)
-    data = read_data(options, said.size, 1 if options.grey else None, said.framing)
+    data = read_to_learn(options)
     card = card_of(options.loss, options, data)
     recipe = recipe_of(options.loss, options, len(data.train.classes))
     base = options.folder or Path("runs/embed") / f"mining-{options.loss}-{options.dataset}"

@@ -39,9 +39,8 @@ from learning.embedding_arguments import (
     add_data_arguments,
     add_recipe_arguments,
     card_of,
-    read_data,
+    read_to_learn,
     recipe_of,
-    suited,
 )
 from learning.embedding_command import command_line
 from learning.embedding_data import LabelledImages, Parts
@@ -261,8 +260,7 @@ def run_command(options: argparse.Namespace) -> str:
     refuse_existing(output, options.overwrite)
     if options.threads:
         torch.set_num_threads(options.threads)
-    said = suited(options.loss, options)
-    data = read_data(options, said.size, 1 if options.grey else None, said.framing)
+    data = read_to_learn(options)
     faces, folder = join(data), options.directory or Path("runs") / f"unseen-{options.dataset}"
     card = card_of(options.loss, options, Parts(faces, faces))
     rows, network = [], None

@@ -99,7 +99,7 @@ def read_network(path: Path) -> cv2.dnn.Net:
     """The network of `learning.appearance` from its file, whose card has its hash.
 
     Raises:
-        WeightsError: the file or its card is missing or damaged.
+        WeightsError: the file or its card is missing or damaged, or OpenCV cannot read it.
     """
     try:
         data, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -107,4 +107,7 @@ def read_network(path: Path) -> cv2.dnn.Net:
         raise WeightsError(f"{path} ships with the package with its card; install it again: {error}") from error
     if not isinstance(card, dict) or card.get("sha256") != hashlib.sha256(data).hexdigest():
         raise WeightsError(f"{path}: not the file that its card describes: it is damaged, install the package again")
-    return cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+    try:
+        return cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+    except cv2.error as error:
+        raise WeightsError(f"{path}: OpenCV {cv2.__version__} cannot read it: {error}") from error

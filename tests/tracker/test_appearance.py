@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import threading
@@ -152,6 +153,14 @@ def test_a_file_that_is_missing_or_damaged_is_refused(tmp_path, damage):
     else:
         path.with_suffix(".json").write_text("[" * 100_000)
     with pytest.raises(WeightsError, match=r"install (it|the package) again"):
+        read_network(path)
+
+
+def test_what_opencv_cannot_read_is_refused(tmp_path):
+    path = tmp_path / FILE
+    path.write_bytes(b"no network")
+    path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(b"no network").hexdigest()}))
+    with pytest.raises(WeightsError, match=r"OpenCV .* cannot read it"):
         read_network(path)
 
 
