@@ -180,7 +180,8 @@ def compose(sequence: Sequence, foreign: Sequence, kind: str, seed: int = 0) -> 
         A sequence whose name says what it is: ``<sequence>-<kind>-<seed>``.
 
     Raises:
-        ValueError: an unknown kind, or a target that is nowhere in sight for 2 × 25 frames.
+        ValueError: an unknown kind, a target that is nowhere in sight for 2 × 25 frames, or one that is to be erased
+            and leaves no room beside it in any frame.
     """
     if kind not in KINDS:
         raise ValueError(f"no kind of absence {kind!r}; there are {', '.join(KINDS)}")
@@ -254,8 +255,15 @@ def _away(sequence: Sequence, foreign: Sequence, kind: str, window: Window, coun
     if kind == "foreign":
         return Shot(foreign.frames, _fitting(_size(foreign), size), size, count)
     elsewhere = _elsewhere(sequence, _size(sequence), size, count) if kind == "elsewhere" else None
+    if elsewhere is None and not any(_can_be_erased(_size(sequence), box) for box in sequence.boxes):
+        raise ValueError(f"{sequence.name}: its target leaves no room beside it to cover it with, in any frame")
     hidden = tuple(tuple(row) for row in sequence.boxes.tolist())
     return elsewhere or Shot(sequence.frames, window, size, count, hidden)
+
+
+def _can_be_erased(size: tuple[int, int], box: Floats) -> bool:
+    """Whether `without_target` has an answer for a (width, height), or there is no target."""
+    return not np.isfinite(box).all() or _beside(size, box) is not None
 
 
 def _size(sequence: Sequence) -> tuple[int, int]:
@@ -338,7 +346,7 @@ def _fitting(size: tuple[int, int], shown: tuple[int, int]) -> Window:
     return Window((size[0] - width) // 2, (size[1] - height) // 2, width, height)
 
 
-def without_target(image: Image, box: Floats, margin: float = 0.2) -> Image | None:
+def without_target(image: Image, box: Floats, margin: float = MARGIN) -> Image | None:
     """A copy in which what lies beside the target covers it, with soft edges; None where nothing fits beside it.
 
     Args:
@@ -347,20 +355,36 @@ def without_target(image: Image, box: Floats, margin: float = 0.2) -> Image | No
         margin: on each side, in shares of the box.
     """
     height, width = image.shape[:2]
+    found = _beside((width, height), box, margin)
+    if found is None:
+        return None
+    (left, top, right, bottom), (dx, dy) = found
+    beside = np.roll(image, (-dy, -dx), (0, 1)).astype(np.float32)
+    mask = np.zeros((height, width), np.float32)
+    mask[top:bottom, left:right] = 1
+    cover = cv2.GaussianBlur(mask, (0, 0), max(margin * min(box[2:]) / 3, 0.5))[:, :, None]
+    return np.asarray((image + cover * (beside - image)).round(), np.uint8)
+
+
+def _beside(
+    size: tuple[int, int], box: Floats, margin: float = MARGIN
+) -> tuple[tuple[int, int, int, int], tuple[int, int]] | None:
+    """(left, top, right, bottom) of what must be covered, and how far away (x, y) lies what can cover it, if anything.
+
+    Args:
+        size: (width, height) of the image.
+        box, margin: see `without_target`.
+    """
+    width, height = size
     x, y, w, h = box
     left, top = max(int(x - margin * w), 0), max(int(y - margin * h), 0)
     right, bottom = min(int(x + (1 + margin) * w) + 1, width), min(int(y + (1 + margin) * h) + 1, height)
     wide, high = right - left, bottom - top
     rooms = {(-wide, 0): left, (wide, 0): width - right, (0, -high): top, (0, high): height - bottom}
-    fitting = [(dx, dy) for (dx, dy), room in rooms.items() if room >= abs(dx) + abs(dy)]
+    fitting = [way for way, room in rooms.items() if room >= abs(way[0]) + abs(way[1])]
     if wide <= 0 or high <= 0 or not fitting:
         return None
-    dx, dy = fitting[0]
-    beside = np.roll(image, (-dy, -dx), (0, 1)).astype(np.float32)
-    mask = np.zeros((height, width), np.float32)
-    mask[top:bottom, left:right] = 1
-    cover = cv2.GaussianBlur(mask, (0, 0), max(margin * min(w, h) / 3, 0.5))[:, :, None]
-    return np.asarray((image + cover * (beside - image)).round(), np.uint8)
+    return (left, top, right, bottom), fitting[0]
 
 
 def clips(sequences: ListOf[Sequence], kinds: ListOf[str] = KINDS, seed: int = 0) -> Iterator[Sequence]:

@@ -125,6 +125,16 @@ def test_a_target_all_over_the_scene_is_erased_where_it_cannot_be_out_of_sight()
     assert absence._elsewhere(large, SIZE, SIZE, 80) is None
 
 
+def test_a_target_that_nothing_beside_it_can_cover_is_refused() -> None:
+    boxes = [(10.0, 5.0, 180.0, 110.0)] * 130
+    filling = Sequence("filling", np.array(boxes), Made(tuple(boxes), TARGET))
+    assert absence.without_target(filling.frames.at(0), filling.boxes[0]) is None
+    for kind in ("erased", "elsewhere"):
+        with pytest.raises(ValueError, match="filling: its target leaves no room"):
+            compose(filling, made(), kind)
+    assert list(compose(filling, made("b", value=OTHER), "foreign").frames)
+
+
 def test_a_long_video_has_its_absences_its_length_and_its_truth() -> None:
     sequence, foreign = made(), made("b", value=OTHER)
     video = absence.compose_long(sequence, foreign, minutes=1, absences=4, seed=1)
