@@ -3,8 +3,10 @@
 The network that tracks has learned from little footage, and what it takes for the target after a search is often
 something that no eye would confuse with it. Here a small crop around a place becomes one vector
 (`backbones.appearance.Appearance`), and its cosine to the first box's vector says how alike the two are. What the whole
-scene has in common says nothing of the target, so half of what lies around the first box is taken off both. It moves no
-box; it has a say in the score (`tracker.confidence.probability`).
+scene has in common says nothing of the target, so half of what lies around the first box is taken off both. A target
+that turns shows other sides: where it is surely followed, what is new but not strange is remembered, and a place is as
+like as it is to the most similar of these views. It moves no box; it has a say in the score
+(`tracker.confidence.probability`).
 
 The vectors are computed by OpenCV on the CPU, wherever the tracker's own network runs.
 """
@@ -35,11 +37,14 @@ AROUND = 0.6  # sides of the crop by which the places around the first box lie a
 SHARED = 0.5  # share of what they show that is taken for what the scene has in common
 EVERY = 4  # frames from one look at a target that is TRACKING to the next, as neighbours show the same
 UNLIKE = 0.45  # cosine below which the next frame is looked at in any case
+SURE = 0.7  # probability, by the response alone, of a place whose view may be remembered
+STRANGE, KNOWN = 0.5, 0.6  # cosines between which it is: below it may be another thing, above it says nothing new
+VIEWS = 16  # remembered at most; the oldest but the first box's makes room
 _loaded = threading.local()  # a network of OpenCV's serves one thread
 
 
 class AppearanceModel:
-    """What one target looks like, from one frame.
+    """What one target looks like: its views so far, the first frame's first.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -57,12 +62,13 @@ class AppearanceModel:
         steps = [step for step in product((-away, 0.0, away), repeat=2) if step != (0.0, 0.0)]
         around = [self._features(image, (centre[0] + x, centre[1] + y), size) for x, y in steps]
         self._common = np.asarray(SHARED * np.mean(around, axis=0), np.float32)
-        self._own = _unit(self._features(image, centre, size) - self._common)
+        self._views = self._view(image, centre, size)[None]
         self._likeness = 1.0
+        self._new: Vector | None = None  # view of the last frame's place, if it was looked at and may be remembered
 
     def likeness(self, image: Image, centre: Pair, size: Pair) -> float:
-        """Cosine in [−1, 1] between what a box shows and what the first one did; the box may lie outside the image."""
-        return float(_unit(self._features(image, centre, size) - self._common) @ self._own)
+        """Cosine in [−1, 1] between what a box shows and the most similar view; the box may lie outside the image."""
+        return self._compare(self._view(image, centre, size))
 
     def watch(self, image: Image, centre: Pair, size: Pair, closely: bool) -> float:
         """Likeness of the place to which a frame led, or of the last one looked at; to be called once a frame.
@@ -73,9 +79,25 @@ class AppearanceModel:
                 that follow one that showed something unlike.
         """
         self._frames += 1
+        self._new = None
         if closely or self._frames % EVERY == 1 or self._likeness < UNLIKE:
-            self._likeness = self.likeness(image, centre, size)
+            view = self._view(image, centre, size)
+            self._likeness = self._compare(view)
+            self._new = view if STRANGE <= self._likeness < KNOWN else None
         return self._likeness
+
+    def learn(self) -> None:
+        """Remember the place that the last frame led to, if it is worth it: the target is surely there."""
+        if self._new is not None:
+            kept = self._views if len(self._views) < VIEWS else np.delete(self._views, 1, axis=0)
+            self._views = np.vstack([kept, self._new])
+
+    def _compare(self, view: Vector) -> float:
+        return float((self._views @ view).max())
+
+    def _view(self, image: Image, centre: Pair, size: Pair) -> Vector:
+        """(112,) of length 1: a place, less what the scene has in common."""
+        return _unit(self._features(image, centre, size) - self._common)
 
     def _features(self, image: Image, centre: Pair, size: Pair) -> Vector:
         """(112,) of a place."""

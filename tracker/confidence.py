@@ -21,7 +21,7 @@ class ConfidenceConfig:
 
     Attributes:
         weights: of peak, margin, contrast, and the intercept, in the logistic regression of the score.
-        appearance_enough: likeness to the first box, in [−1, 1], from which a place looks like the target.
+        appearance_enough: likeness to a view of it, in [−1, 1], from which a place looks like the target.
         appearance_weight: nats that the score's log-odds lose for each 1 that is missing; 0: it is not looked at.
         certain: score from which a target that was not TRACKING is TRACKING again.
         doubtful: score below which a TRACKING target becomes UNCERTAIN.
@@ -34,7 +34,7 @@ class ConfidenceConfig:
     """
 
     weights: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    appearance_enough: float = 0.35
+    appearance_enough: float = 0.45
     appearance_weight: float = 0.0
     certain: float = 0.5
     doubtful: float = 0.4
@@ -49,6 +49,10 @@ class ConfidenceConfig:
 class Confidence:
     """The state machine of one target.
 
+    Attributes:
+        proven: since the target was LOST last, or taken for found again, its score was `certain` once. Until then what
+            is followed may be something else.
+
     ::
 
         TRACKING ──score < doubtful──▶ UNCERTAIN ──hopeless for `patience` frames──▶ LOST
@@ -61,6 +65,7 @@ class Confidence:
     score: float = 1.0
     hopeless: int = 0
     passed: int = 0
+    proven: bool = True
 
     def judge(self, decoded: Decoded, familiar: bool = True, likeness: float | None = None) -> tuple[float, TrackState]:
         """Take in one frame's response; return the smoothed score in [0, 1] and the state.
@@ -68,7 +73,7 @@ class Confidence:
         Args:
             decoded: what the response says.
             familiar: whether the place has the target's colours (`tracker.colour`); if not, it is not the target.
-            likeness: of the place to the first box (`tracker.appearance`), if it was looked at.
+            likeness: of the place to the target's views (`tracker.appearance`), if it was looked at.
         """
         config = self.config
         raw = probability(decoded, config, likeness) if familiar else 0.0
@@ -84,11 +89,13 @@ class Confidence:
                 self.state = TrackState.LOST
             elif self.score < config.doubtful:
                 self.state = TrackState.UNCERTAIN
+        self.proven = self.state is not TrackState.LOST and (self.proven or self.score >= config.certain)
         return self.score, self.state
 
     def trust(self, score: float) -> tuple[float, TrackState]:
         """The target has passed often enough, here or elsewhere: it is TRACKING, with this score."""
         self.score, self.state, self.hopeless, self.passed = score, TrackState.TRACKING, 0, 0
+        self.proven = False
         return self.score, self.state
 
 

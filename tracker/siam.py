@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.appearance import AppearanceModel
+from tracker.appearance import SURE, AppearanceModel
 from tracker.box import validate_box
 from tracker.budget import Budget, BudgetConfig
 from tracker.colour import ColourConfig, ColourModel
@@ -64,6 +64,7 @@ RANGES: dict[str, tuple[float, float]] = {  # of what can be set; whole numbers 
     "appearance_weight": (0.0, 1e6),
     "looks": (1, 10**9),
     "redetect_every": (0, 10**9),
+    "redetect_after": (0, 10**9),
     "budget_ms": (0.0, 1e9),
     "online_share": (0.0, 1.0),
     "online_rate": (0.0, 1.0),
@@ -325,15 +326,16 @@ class SiamTracker:
         score, state = target.confidence.judge(decoded, familiar, likeness)
         if colours and state is TrackState.TRACKING and score >= self.config.certain:
             colours.watch()
+        if target.appearance and target.confidence.proven and familiar and probability(decoded, self.config) >= SURE:
+            target.appearance.learn()
         if state is TrackState.TRACKING and decoded.finite:
             target.trusted_size = target.size
             if budget.allows("learning"):
                 with budget.measured("learning"):
                     self._learn(target, decoded.shift, decoded.size)
-        if state is TrackState.LOST and (redetection := target.redetection) is not None:
-            if before is not TrackState.LOST:
-                redetection.start()
-            if found := self._redetect(target, redetection, image, response.shape[-1]):
+        if (redetection := target.redetection) is not None and redetection.wanted(state):
+            held = None if state is TrackState.LOST else Sighting(target.centre, target.size, score)
+            if found := self._redetect(target, redetection, image, response.shape[-1], held):
                 target.centre, target.size = found.centre, found.size
                 score, state = target.confidence.trust(found.score)
         target.motion = follow(target.motion, before, target.box, score, state, timestamp)
@@ -362,7 +364,7 @@ class SiamTracker:
         size: tuple[float, float],
         before: TrackState,
     ) -> float | None:
-        """Likeness of a place to the first box; `None` if appearance is not asked for, or the response alone says no.
+        """Likeness of a place to the target's views; `None` if it is not asked for, or the response alone says no.
 
         The latter is for a target that was LOST `before`: its place could not pass, whatever it looks like.
         """
@@ -429,8 +431,10 @@ class SiamTracker:
         exemplar = crop(image, target.centre, exemplar_side(*target.size) * zoom, card.exemplar_size, target.border)
         return Redetection(self.config, self.model.runtime.template(exemplar[None]), zoom)
 
-    def _redetect(self, target: Target, redetection: Redetection, image: Image, cells: int) -> Sighting | None:
-        """Look for a lost target over the whole frame; `cells` is the side of a response."""
+    def _redetect(
+        self, target: Target, redetection: Redetection, image: Image, cells: int, held: Sighting | None
+    ) -> Sighting | None:
+        """Look for a target over the whole frame; `cells` is the side of a response, `held` see `Redetection.look`."""
         card, search, budget = self.model.card, self.model.runtime.search, self._budget
         # image pixels in a pixel of a coarse region
         step = exemplar_side(*target.trusted_size) / card.exemplar_size * redetection.zoom
@@ -458,7 +462,7 @@ class SiamTracker:
                 likeness = self._likeness(target, decoded, image, centre, size, TrackState.LOST)
             return Sighting(centre, size, probability(decoded, self.config, likeness))
 
-        return redetection.look(target.trusted_size, cover, scan, sight) if budget.allows("sight") else None
+        return redetection.look(target.trusted_size, cover, scan, sight, held) if budget.allows("sight") else None
 
     def _look(
         self, image: Image, centre: tuple[float, float], size: tuple[float, float], border: tuple[float, ...]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tracker import SiamTracker, TrackState
 from tracker import appearance as appearance_module
-from tracker.appearance import AROUND, EVERY, FILE, SHARED, SIZE, AppearanceModel, read_network
+from tracker.appearance import AROUND, EVERY, FILE, SHARED, SIZE, VIEWS, AppearanceModel, read_network
 from tracker.crop import centre_of, crop, exemplar_side, mean_colour
 from tracker.network import ModelCard, WeightsError
 
@@ -102,7 +102,8 @@ def test_a_familiar_target_is_looked_at_now_and_then_and_a_doubtful_one_always(c
         looks.append(1)
         return seen
 
-    monkeypatch.setattr(model, "likeness", likeness)
+    monkeypatch.setattr(model, "_view", lambda *_: None)
+    monkeypatch.setattr(model, "_compare", likeness)
 
     def counted(frames: int, closely: bool) -> int:
         looks.clear()
@@ -115,6 +116,43 @@ def test_a_familiar_target_is_looked_at_now_and_then_and_a_doubtful_one_always(c
     assert counted(1, closely=False) == 1
     seen = 0.1
     assert counted(5 * EVERY, closely=False) == 4 * EVERY + 1  # from the next look on
+
+
+def unit(first: float, axis: int) -> np.ndarray:
+    """A view whose cosine to the first axis is `first`; the rest of it is along another axis."""
+    view = np.zeros(112, np.float32)
+    view[0], view[axis] = first, (1 - first**2) ** 0.5
+    return view
+
+
+def test_new_views_of_it_are_remembered_and_strange_things_are_not(clip, truth, monkeypatch):
+    centre, size = centre_of(truth[0]), truth[0, 2:]
+    model = AppearanceModel(clip[0], centre, size, mean_colour(clip[0]))
+    model._views = unit(1.0, 1)[None]
+    shown = unit(1.0, 1)
+    monkeypatch.setattr(model, "_view", lambda *_: shown)
+
+    def see(view: np.ndarray, learn: bool) -> float:
+        nonlocal shown
+        shown = view
+        before = model.watch(clip[0], centre, size, closely=True)
+        if learn:
+            model.learn()
+        return before
+
+    for known in (0.95, 0.61, 0.49, 0.2):  # nothing new, or perhaps something else
+        assert see(unit(known, 1), learn=True) == pytest.approx(known)
+        assert len(model._views) == 1
+    assert see(unit(0.55, 1), learn=False) == pytest.approx(0.55)
+    assert len(model._views) == 1
+    see(unit(0.55, 1), learn=True)
+    assert see(unit(0.55, 1), learn=True) == pytest.approx(1.0)
+    assert see(unit(0.0, 1), learn=False) == pytest.approx((1 - 0.55**2) ** 0.5)  # like the new view, not the first
+    for axis in range(2, 2 * VIEWS):
+        see(unit(0.55, axis), learn=True)
+    assert len(model._views) == VIEWS
+    assert see(unit(1.0, 1), learn=False) == pytest.approx(1.0)  # the first box's view stays
+    assert see(unit(0.55, 1), learn=False) < 0.6  # the oldest other one has made room
 
 
 def test_each_thread_has_a_network_of_its_own_that_says_the_same(clip, truth, model):
@@ -203,6 +241,22 @@ def test_the_network_cannot_outvote_it(fake_model, clip, truth, weight):
     elsewhere = np.roll(clip[0], 250, axis=1)
     states = [tracker.update(elsewhere).state for _ in range(25)]
     assert (LOST in states) == (weight > 0)
+
+
+@pytest.mark.parametrize(("logit", "proven"), [(1.0, True), (0.5, True), (1.0, False)])
+def test_it_learns_where_the_target_is_surely_followed(fake_model, clip, truth, monkeypatch, logit, proven):
+    """Not where the response leaves it open, nor what was found again and may be something else."""
+    runtime = Sure()
+    tracker = SiamTracker(
+        fake_model(ModelCard("compact", "box"), runtime), appearance_weight=10, colour_gate=0, certain=0.95
+    )
+    learned: list[int] = []
+    monkeypatch.setattr(AppearanceModel, "learn", lambda _: learned.append(1))
+    tracker.init(clip[0], truth[0])
+    runtime.logit = logit
+    tracker.target.confidence.proven = proven
+    tracker.update(clip[0])
+    assert bool(learned) == (proven and logit == 1.0)
 
 
 def test_a_lost_target_s_place_is_looked_at_where_the_response_leaves_it_open(fake_model, clip, truth, monkeypatch):

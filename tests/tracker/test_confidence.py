@@ -39,7 +39,7 @@ def test_the_score_is_a_logistic_regression(seen, weights):
 
 
 @given(st.floats(-20, 20), st.floats(-1, 1), st.floats(0, 100), st.floats(-1, 1))
-def test_what_looks_unlike_the_first_box_is_believed_less(peak, likeness, weight, enough):
+def test_what_looks_unlike_the_target_is_believed_less(peak, likeness, weight, enough):
     """Log-odds fall in a straight line below `enough`; nothing is gained above it."""
     config = ConfidenceConfig(appearance_weight=weight, appearance_enough=enough)
     seen = Decoded((0, 0), (1, 1), peak, 0, 0)
@@ -121,6 +121,27 @@ def test_hopeless_frames_count_only_as_far_as_others_do_not_make_up_for_them():
     assert states([0.1, 0.1, 0.25, 0.1, 0.1, 0.1], config)[-1] is LOST
     assert LOST not in states([0.1, 0.1, 0.25, 0.1, 0.1], config)
     assert LOST not in states([0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1], config)  # certainty wipes the slate clean
+
+
+def test_what_is_found_again_must_prove_itself():
+    config = ConfidenceConfig(certain=0.9, passing=0.6, looks=3, memory=0.0)
+    confidence = Confidence(config)
+    assert confidence.proven  # it is the box that the user gave
+
+    def after(*shares: float) -> bool:
+        for share in shares:
+            confidence.judge(response(share))
+        return confidence.proven
+
+    assert after(0.7, 0.3, 0.7)  # doubt alone changes nothing
+    assert not after(*[0.1] * 12)
+    assert confidence.state is LOST
+    assert not after(0.7, 0.7, 0.7)
+    assert confidence.state is TRACKING
+    assert not after(0.89)
+    assert after(0.91, 0.7)
+    confidence.trust(0.95)  # another place
+    assert not confidence.proven
 
 
 @given(PROBABILITIES)

@@ -24,6 +24,7 @@ from tracker.redetection import (
     ROUND,
     WORK,
     ZOOMS,
+    Place,
     Redetection,
     Sighting,
     hills,
@@ -126,10 +127,10 @@ class World:
         self.sighted.append(centre[0])
         return Sighting(centre, size, self.things.get(centre[0], (-9.0, 0.0))[1])
 
-    def look(self):
+    def look(self, held: Sighting | None = None):
         work = len(self.scanned) + len(self.sighted)
         found = self.redetection.look(
-            (12.0, 8.0), lambda: [(10.0 * i, 0.0) for i in range(self.regions)], self.scan, self.sight
+            (12.0, 8.0), lambda: [(10.0 * i, 0.0) for i in range(self.regions)], self.scan, self.sight, held
         )
         assert len(self.scanned) + len(self.sighted) - work <= WORK
         return found
@@ -194,6 +195,41 @@ def test_a_search_begins_anew():
     assert found.centre == (190.0, 0.0)
 
 
+@pytest.mark.parametrize(("score", "believed"), [(0.9, True), (0.65, False)])
+def test_what_is_held_must_be_outdone_elsewhere(score, believed):
+    """It has 0.7 and looks best by far, but is not looked at: `passing`, which is less, does not do."""
+    world = World()
+    world.things = {50.0: (9.0, 0.7), 120.0: (1.0, score)}
+    held = Sighting((51.0, 0.0), (12.0, 8.0), 0.7)
+    found = [place for _ in range(60) if (place := world.look(held))]
+    assert all(place.centre == (120.0, 0.0) for place in found)
+    assert bool(found) == believed
+    assert 50.0 not in world.sighted
+    assert 120.0 in world.sighted
+
+
+def test_what_leads_back_to_what_is_held_is_not_believed():
+    world = World(1)
+    world.redetection.followed = Sighting((4.0, 0.0), (12.0, 8.0), 0.9)
+    world.things = {4.0: (9.0, 0.9)}
+    assert not any(world.look(Sighting((0.0, 0.0), (12.0, 8.0), 0.5)) for _ in range(10))
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_it_is_wanted_when_lost_or_after_so_many_frames_of_doubt(after):
+    search = Redetection(TrackerConfig(redetect_after=after), np.zeros((1, 1, 1, 1), np.float32), 2.0)
+    tracking, uncertain, lost = TrackState.TRACKING, TrackState.UNCERTAIN, TrackState.LOST
+    assert not search.wanted(tracking)
+    assert [search.wanted(uncertain) for _ in range(6)] == [False] * 4 + [after > 0] * 2
+    search.places = [Place(1.0, 1, (0.0, 0.0))]
+    assert search.wanted(lost)
+    assert bool(search.places) == (after > 0)  # what was seen in doubt is known when it is lost
+    assert not search.wanted(tracking)
+    assert [search.wanted(uncertain) for _ in range(4)] == [False] * 4
+    assert search.wanted(lost)
+    assert search.places == []
+
+
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_looks_are_as_frequent_as_asked_for(every):
     world = World()
@@ -204,7 +240,15 @@ def test_looks_are_as_frequent_as_asked_for(every):
 
 
 @pytest.mark.parametrize(
-    "config", [{"redetect_every": -1}, {"redetect_every": 0.5}, {"passing": 1.5}, {"looks": 0}, {"looks": 2.5}]
+    "config",
+    [
+        {"redetect_every": -1},
+        {"redetect_every": 0.5},
+        {"redetect_after": -1},
+        {"passing": 1.5},
+        {"looks": 0},
+        {"looks": 2.5},
+    ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(config):
     (key,) = config
@@ -236,6 +280,33 @@ def test_a_target_that_returns_elsewhere_is_found_within_a_second(seeing, draw):
     assert results[found].score > 0.5
     assert all(result.state is TrackState.TRACKING for result in results[found:])
     assert overlap(results[-1].box, FAR) > 0.9
+
+
+@pytest.mark.parametrize("after", [25, 0])
+def test_a_tracker_in_doubt_goes_to_what_looks_more_like_the_target(seeing, draw, after):
+    """A dim thing takes the target's place, and the target comes back elsewhere."""
+    search = seeing.runtime.search
+
+    def by_brightness(crops, kernels):
+        """The brightest thing in a crop, should there be one; if it is dim, its logit of 6 is .2."""
+        top = crops.max(axis=(1, 2, 3), keepdims=True)
+        shown = np.where(top > 100, np.where(crops > 0.8 * top, 220, 40), crops).astype(np.uint8)
+        response, features = search(shown, kernels)
+        response[:, 0] -= np.where((top > 100) & (top < 180), 5.8, 0.0)[:, 0]
+        return response, features
+
+    seeing.runtime.search = by_brightness
+    tracker = SiamTracker(seeing, redetect_after=after, colour_gate=0, certain=0.9, doubtful=0.8)
+    tracker.init(draw(SIZE, HERE), HERE)
+    dim = np.minimum(draw(SIZE, HERE), 150)
+    for _ in range(15):
+        result = tracker.update(dim)
+    assert result.state is TrackState.UNCERTAIN
+    back = np.maximum(dim, draw(SIZE, FAR))
+    results = [tracker.update(back) for _ in range(60)]
+    assert TrackState.LOST not in {result.state for result in results}
+    assert (overlap(results[-1].box, FAR) > 0.5) == (after > 0)
+    assert (results[-1].state is TrackState.TRACKING) == (after > 0)
 
 
 def test_without_redetection_it_stays_lost(seeing, draw):
