@@ -19,7 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from tracker.arguments import natural, positive, seconds
+from tracker.arguments import natural, positive, seconds, setting
 from tracker.result import Box, TrackResult, TrackState
 
 if TYPE_CHECKING:
@@ -135,6 +135,14 @@ def build_parser() -> Parser:
     add("--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: %(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
     add("--threads", type=positive, metavar="N", help="CPU threads of the network (default: the runtime's own choice)")
+    add(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one of the tracker's settings (`tracker.siam.TrackerConfig`), e.g. redetect_every=0; repeat for several",
+    )
     add("--start", type=natural, default=0, metavar="N", help="frame to start at, 0-based (default: 0)")
     add("--max-frames", type=positive, metavar="N", help="stop after N frames")
     add(
@@ -357,10 +365,19 @@ def open_page(options: argparse.Namespace, source: Source, first: Frame, stack: 
 
 
 def load_tracker(options: argparse.Namespace) -> MultiTracker:
-    from tracker.multi import MultiTracker
+    """The tracker that is asked for.
 
+    Raises:
+        OSError, ValueError, RuntimeError, ImportError: it cannot be had, or there is no such setting.
+    """
+    from tracker.multi import MultiTracker
+    from tracker.siam import TrackerConfig
+
+    known, settings = {entry.name for entry in fields(TrackerConfig)}, dict(options.set)
+    if unknown := sorted(settings.keys() - known):
+        raise ValueError(f"argument --set: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     return MultiTracker.from_pretrained(
-        options.weights, runtime=options.runtime, device=options.device, threads=options.threads
+        options.weights, runtime=options.runtime, device=options.device, threads=options.threads, **settings
     )
 
 

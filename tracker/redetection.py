@@ -52,7 +52,7 @@ class RedetectionConfig:
     """
 
     redetect_every: int = 1
-    redetect_after: int = 25
+    redetect_after: int = 0
 
 
 class SearchConfig(Protocol):

@@ -301,6 +301,41 @@ def test_weights_that_do_not_load_are_refused(
     assert list(here.iterdir()) == []
 
 
+def test_settings_reach_the_tracker(clip: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {}
+
+    def load(*_: object, **options: object) -> TemplateMatcher:
+        given.update(options)
+        return TemplateMatcher()
+
+    monkeypatch.setattr("tracker.multi.MultiTracker.from_pretrained", load)
+    settings = ["--set", "redetect_every=0", "--set", "appearance_weight=10", "--set", "redetect_every=2"]
+    assert cli.main(["--video", str(clip), "--box", BOX, "--save", "out.csv", *settings]) == 0
+    assert {key: given[key] for key in ("redetect_every", "appearance_weight")} == {
+        "redetect_every": 2,  # the last one counts
+        "appearance_weight": 10,
+    }
+
+
+@pytest.mark.parametrize("setting", ["runtime=torch", "name_or_path=x", "redetect=1", "colour_gate=-1", "looks"])
+def test_settings_that_there_are_not_are_refused(
+    setting: str, clip: Path, here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run_with_weights("--video", clip, "--box", BOX, "--save", "out.csv", "--set", setting) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("track")
+    assert setting.partition("=")[0] in error
+    assert list(here.iterdir()) == []
+
+
+def run_with_weights(*arguments: object) -> int:
+    """The exit code of the command line with the tracker that it loads by itself."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
 def test_a_truncated_video_is_tracked_to_its_end_with_a_warning(
     clip: Path, here: Path, capsys: pytest.CaptureFixture
 ) -> None:
