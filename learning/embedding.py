@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from learning.embedding_augment import DISTORTIONS, distort
 from learning.embedding_data import LabelledImages, Parts
@@ -72,6 +73,8 @@ class EmbeddingRecipe:
         multiplied: one of `learning.embedding_network.VIEWS`: each class is also learned mirrored, turned by 90, 180
             and 270 degrees, or both, each time as another class.
         seed: of weights, batches, distortions.
+        average: share of the steps so far that a moving average of the weights reaches back over, about. If it is more
+            than 0, the averaged weights are what is judged and kept.
     """
 
     loss: str
@@ -89,6 +92,7 @@ class EmbeddingRecipe:
     multiplied: str = ONE_VIEW
     seed: int = 0
     warm_up: int = 0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -109,6 +113,8 @@ class EmbeddingRecipe:
             raise ValueError(f"the warm-up must take 0 to {self.epochs} epochs, the whole training, got {self.warm_up}")
         if self.epochs < 1 or not (0 < self.learning_rate < math.inf) or not (0 <= self.weight_decay < math.inf):
             raise ValueError("epochs and learning rate must be positive, the weight decay 0 or more")
+        if not 0 <= self.average <= 1:
+            raise ValueError(f"the average must be over a share in [0, 1] of the steps, got {self.average}")
 
     @property
     def batch_size(self) -> int:
@@ -156,6 +162,7 @@ class EmbeddingTraining:
             torch.manual_seed(recipe.seed)
             network = EmbeddingNetwork(dataclasses.replace(card, views=ONE_VIEW))  # the others are of the trained one
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True) if recipe.average else None
         weights = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
         decay = 0.0 if recipe.loss == "bce" else recipe.weight_decay
@@ -167,6 +174,11 @@ class EmbeddingTraining:
         self.watched = evenly(len(self.data.test), WATCHED)
         self._resume()
 
+    @property
+    def trained(self) -> EmbeddingNetwork:
+        """What the training is for: the network of averaged weights, or without averaging the one that learns."""
+        return self.network if self.average is None else cast(EmbeddingNetwork, self.average.module)
+
     def start_from(self, other: EmbeddingNetwork) -> None:
         """Take the weights of another network of the same tower; what only the loss needs stays as it is.
 
@@ -174,7 +186,8 @@ class EmbeddingTraining:
             ValueError: the towers differ.
         """
         try:
-            self.network.tower.load_state_dict(other.tower.state_dict())
+            for network in (self.network, self.trained):
+                network.tower.load_state_dict(other.tower.state_dict())
         except RuntimeError as error:
             raise ValueError(
                 f"cannot start {self.network.card.network} of {self.network.card.dimensions} dimensions from "
@@ -196,7 +209,7 @@ class EmbeddingTraining:
             self.seconds += time.perf_counter() - began
             self.cpu_seconds += time.process_time() - used
             self.epoch += 1
-            accuracy = neighbour_accuracy(self.network, self.judged, GALLERY)
+            accuracy = neighbour_accuracy(self.trained, self.judged, GALLERY)
             self.rows.append(
                 dict(
                     zip(
@@ -211,8 +224,8 @@ class EmbeddingTraining:
                 *(self.epoch, self.recipe.epochs, loss, 100 * active, 100 * accuracy, self.seconds),
             )
             self._save()
-        self.network.card = dataclasses.replace(self.network.card, views=self.views)
-        return self.network.eval()
+        self.trained.card = dataclasses.replace(self.network.card, views=self.views)
+        return self.trained.eval()
 
     def _epoch(self) -> tuple[float, float]:
         """One round; returns the mean loss, and the share of pairs or triplets that still taught something."""
@@ -232,12 +245,22 @@ class EmbeddingTraining:
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
             self.optimiser.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
             total, counted, active = total + value, counted + 1, active + share
             if self.log_every and step % self.log_every == 0:
                 log.info("epoch %d, step %d of %d: loss %.4f", self.epoch + 1, step, self.steps, total / counted)
             if step in kept:
                 self._keep_moment(self.epoch * self.steps + step)
         return total / counted, active / counted
+
+    def _averaged(self, average: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
+        """A tensor of the average after one more step: the mean of all for a share of 1, the last ones for 0.
+
+        It reaches back over a share of the steps (polynomial decay; Shamir and Zhang 2013, section 4) rather than over
+        so many, so that it suits a training of any length, after any epoch.
+        """
+        return average + (weights - average) / (1 + self.recipe.average * steps)
 
     def _loss(self, indices: NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, float]:
         """Loss of a batch, and the share of its pairs or triplets that are active."""
@@ -287,7 +310,7 @@ class EmbeddingTraining:
         if self.moments:
             (self.folder / "moments").mkdir(parents=True, exist_ok=True)
             watched = self.data.test.images[torch.from_numpy(self.watched)]
-            np.save(self.folder / "moments" / f"{step:07d}.npy", self.network.embed(watched).numpy())
+            np.save(self.folder / "moments" / f"{step:07d}.npy", self.trained.embed(watched).numpy())
 
     def _epitaph(self, value: float, step: int) -> str:
         where = f"the loss is {value} in step {step} of epoch {self.epoch + 1}"
@@ -300,6 +323,7 @@ class EmbeddingTraining:
         state = {
             "of": self._identity(),
             "network": self.network.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "epoch": self.epoch,
             "rows": self.rows,
@@ -326,6 +350,8 @@ class EmbeddingTraining:
                 f"{path} is of another training (other {', '.join(differing)}); give another --run, or remove it"
             )
         self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.rows = state["epoch"], state["rows"]
         self.seconds, self.cpu_seconds = state["seconds"]

@@ -40,6 +40,7 @@ USUAL: dict[str, Any] = {
     "per_class": None,
     "grouped": 0.0,
     "multiplied": ONE_VIEW,
+    "average": 0.0,
 }
 SUITED: dict[tuple[str, str], dict[str, Any]] = {
     ("nca", "omniglot"): {
@@ -98,6 +99,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         choices=VIEWS,
         help="learn each class also mirrored, turned by 90°, …, or both, as other classes",
     )
+    add("--average", type=float, metavar="SHARE", help="average the weights over so much of the training (default: 0)")
     add("--augment", choices=sorted(DISTORTIONS), help="distortion (default: what suits the data set)")
     add("--precision", choices=["bf16", "fp32"], help="of the convolutions (default: bf16 where it is the faster one)")
     add("--device", default="cpu", help="default: %(default)s")
@@ -193,6 +195,7 @@ def recipe_of(loss: str, options: argparse.Namespace, classes: int) -> Embedding
         multiplied=options.multiplied,
         seed=options.seed,
         warm_up=options.warm_up,
+        average=options.average,
     )
 
 

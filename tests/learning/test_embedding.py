@@ -85,12 +85,12 @@ def test_views_are_of_the_trained_network_alone(data: Parts, tmp_path: Path) -> 
     torch.testing.assert_close(network.embed(data.test.images)[:, :4], plain.embed(data.test.images) / 2)
 
 
-@pytest.mark.parametrize("mining", ["batch-hard", "offline"])
+@pytest.mark.parametrize(("mining", "average"), [("batch-hard", 0.0), ("offline", 0.0), ("batch-hard", 0.3)])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
-    data: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mining: str
+    data: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mining: str, average: float
 ) -> None:
-    whole = _training(data, tmp_path / "whole", mining=mining, augment="shift").run()
-    stopped = _training(data, tmp_path / "stopped", mining=mining, augment="shift")
+    whole = _training(data, tmp_path / "whole", mining=mining, augment="shift", average=average).run()
+    stopped = _training(data, tmp_path / "stopped", mining=mining, augment="shift", average=average)
     epoch = stopped._epoch
 
     def interrupted() -> tuple[float, float]:
@@ -101,11 +101,41 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
     monkeypatch.setattr(stopped, "_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
-    resumed = _training(data, tmp_path / "stopped", mining=mining, augment="shift")
+    resumed = _training(data, tmp_path / "stopped", mining=mining, augment="shift", average=average)
     assert resumed.epoch == 2
     assert torch.equal(resumed.run().embed(data.test.images), whole.embed(data.test.images))
-    finished = _training(data, tmp_path / "stopped", mining=mining, augment="shift")
+    finished = _training(data, tmp_path / "stopped", mining=mining, augment="shift", average=average)
     assert torch.equal(finished.run().embed(data.test.images), whole.embed(data.test.images)), "nothing left to do"
+
+
+def test_averaged_weights_are_what_was_trained(data: Parts, tmp_path: Path) -> None:
+    """Over a share of 1 they are the mean of those after each step; the network learns as it does without averaging."""
+    training = _training(data, tmp_path / "averaged", epochs=2, average=1.0)
+    loss, seen = training._loss, list[torch.Tensor]()
+    weights = training.network.tower.linear.weight
+
+    def watched(*args: object) -> tuple[torch.Tensor, float]:
+        seen.append(weights.detach().clone())  # before this step, after the last
+        return loss(*args)  # type: ignore[arg-type]
+
+    training._loss = watched  # type: ignore[method-assign]
+    network = training.run()
+    after_each_step = torch.stack([*seen[1:], weights.detach()])
+    torch.testing.assert_close(network.tower.linear.weight.detach(), after_each_step.mean(0))
+    assert training.rows[-1]["accuracy"] == neighbour_accuracy(network, data), "judged, too"
+    plain = _training(data, tmp_path / "plain", epochs=2).run()
+    assert torch.equal(plain.tower.linear.weight, weights)
+    assert not torch.equal(plain.tower.linear.weight, network.tower.linear.weight)
+
+
+def test_the_average_reaches_back_over_a_share_of_the_steps(data: Parts, tmp_path: Path) -> None:
+    """Of weights that grow by 1 a step it lags behind by that share of the steps, however many these were."""
+    training = _training(data, tmp_path, average=0.1)
+    for steps in (100, 1000):
+        average = torch.zeros(())
+        for step in range(steps):
+            average = training._averaged(average, torch.tensor(float(step)), step)
+        assert (steps - 1 - float(average)) / steps == pytest.approx(1 / 11, rel=0.05)
 
 
 def test_a_checkpoint_of_another_training_is_refused(data: Parts, tmp_path: Path) -> None:
@@ -188,6 +218,9 @@ def test_another_trainings_weights_can_be_the_start(data: Parts, tmp_path: Path)
     other = _training(data, tmp_path / "b", loss="softmax")
     other.start_from(trained)
     assert torch.equal(other.network.embed(data.test.images), trained.embed(data.test.images))
+    averaging = _training(data, tmp_path / "d", average=0.1)
+    averaging.start_from(trained)
+    assert torch.equal(averaging.trained.embed(data.test.images), trained.embed(data.test.images))
     wider = _training(data, tmp_path / "c", {"dimensions": 5})
     with pytest.raises(ValueError, match="cannot start embeddingnet of 5 dimensions from embeddingnet of 4"):
         wider.start_from(trained)
@@ -206,6 +239,7 @@ def test_another_trainings_weights_can_be_the_start(data: Parts, tmp_path: Path)
         ({"learning_rate": -1.0}, "must be positive"),
         ({"epochs": 0}, "must be positive"),
         ({"warm_up": 5}, "0 to 4 epochs, the whole training, got 5"),
+        ({"average": 1.5}, r"a share in \[0, 1\] of the steps, got 1.5"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(changes: dict[str, object], words: str) -> None:

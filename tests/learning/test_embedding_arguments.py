@@ -36,6 +36,7 @@ def test_defaults_suit_the_loss_and_the_data() -> None:
     assert _recipe("triplet", "omniglot", classes=964).batch_size == 120
     assert _recipe("triplet", "omniglot").augment == "strong"
     assert _recipe("triplet", "lfw").augment == "photo"
+    assert _recipe("triplet").average == _recipe("nca", "mnist").average == 0
 
 
 def test_characters_are_learned_by_nca_as_was_found_best() -> None:
@@ -65,9 +66,11 @@ def test_what_is_given_is_taken() -> None:
         "--squared",
         "--weight-decay",
         "0",
+        "--average",
+        "0.5",
     ]
     recipe = _recipe("triplet", "mnist", *more, "--epochs", "7", "--mining", "all", "--seed", "3", "--augment", "none")
-    expected = EmbeddingRecipe("triplet", "all", 10, 6, 7, 0.1, 0.0, 0.2, True, "none", seed=3)
+    expected = EmbeddingRecipe("triplet", "all", 10, 6, 7, 0.1, 0.0, 0.2, True, "none", seed=3, average=0.5)
     assert dataclasses.replace(recipe, precision="bf16") == expected
     assert _recipe("triplet", "mnist", "--precision", "fp32").precision == "fp32"
     assert _recipe("triplet", "mnist", "--margin", "soft").margin is None
