@@ -24,11 +24,12 @@ class EmbeddingNet(nn.Module):
     Args:
         channels: of the images.
         dimensions: of the embedding; 2 can be drawn as it is.
-        widths: channels of the blocks, each of which halves the image.
+        widths: channels of the blocks, each of which halves the image by a pool.
         depth: convolutions of each block but the first, which has one.
         stem: stride of the first convolution, which is 5×5 if that is more than 1: larger images at little more cost.
         cells: what is left is pooled to cells × cells, so that any image size fits; 28×28 has 3×3 after three blocks.
         residual: blocks but the first have two convolutions beside a 1×1 one, and their pools leave no border out.
+        fine: no pool behind the first block, so that the second one sees twice as many pixels along each side.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class EmbeddingNet(nn.Module):
         stem: int = 1,
         cells: int = 3,
         residual: bool = False,
+        fine: bool = False,
     ) -> None:
         super().__init__()
         self.dimensions = dimensions
         first, *rest = widths
         kernel = 3 if stem == 1 else 5
-        layers = [*_convolution(channels, first, kernel, stem), nn.MaxPool2d(2)]
+        layers = _convolution(channels, first, kernel, stem)
+        if not fine:
+            layers.append(nn.MaxPool2d(2))
         for inputs, outputs in zip(widths, rest, strict=False):
             if residual:
                 layers.append(Residual(inputs, outputs))
@@ -168,6 +172,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "embeddingnet_deep": {"widths": (32, 64, 128), "depth": 2, "stem": 2},
     "embeddingnet_wide": {"widths": (32, 96, 192), "depth": 2, "stem": 2},
     "embeddingnet_residual": {"widths": (32, 64, 128), "residual": True, "stem": 2},
+    "embeddingnet_fine": {"widths": (32, 32, 64, 128), "residual": True, "stem": 2, "fine": True},
 }
 
 
@@ -185,7 +190,7 @@ def build_embedding(name: str, channels: int, dimensions: int, size: int) -> nn.
     """
     if name in NETWORKS:
         shape = NETWORKS[name]
-        smallest = shape["stem"] * 2 ** len(shape["widths"])
+        smallest = shape["stem"] * 2 ** (len(shape["widths"]) - shape.get("fine", False))
         if size < smallest:
             raise ValueError(f"{name} needs images of {smallest} pixels or more, got {size}")
         return EmbeddingNet(channels, dimensions, **shape)

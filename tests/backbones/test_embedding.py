@@ -15,6 +15,8 @@ from backbones.embedding import EmbeddingNet, KochNet, PooledTrunk, Residual, bu
         ("embeddingnet", 3, 45, 16),
         ("embeddingnet_deep", 1, 56, 64),
         ("embeddingnet_residual", 1, 40, 64),
+        ("embeddingnet_fine", 1, 40, 64),
+        ("embeddingnet_fine", 3, 16, 8),
         ("koch", 1, 65, 32),
         ("compact", 3, 127, 8),
         ("compact", 1, 95, 8),
@@ -42,14 +44,26 @@ def test_a_residual_block_without_its_convolutions_is_its_shortcut() -> None:
     torch.testing.assert_close(block(images), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_residual_blocks_leave_no_border_out() -> None:
-    """40 → 20 → 10 → 5 → 3 pixels, the last rounded up."""
-    network = build_embedding("embeddingnet_residual", 1, 4, 40)
-    seen = []
+def _sizes(name: str, kind: type[torch.nn.Module]) -> list[int]:
+    """Sides of what the modules of one kind are given of images of 40 pixels."""
+    network, seen = build_embedding(name, 1, 4, 40), list[int]()
     for module in network.blocks:
-        module.register_forward_hook(lambda _, inputs, output: seen.append(output.shape[-1]))
+        if isinstance(module, kind):
+            module.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].shape[-1]))
     network(torch.rand(2, 1, 40, 40))
-    assert sorted(set(seen), reverse=True) == [20, 10, 5, 3]
+    return seen
+
+
+@pytest.mark.parametrize("name", ["embeddingnet_residual", "embeddingnet_fine"])
+def test_residual_blocks_leave_no_border_out(name: str) -> None:
+    """40 → 20 → 10 → 5 → 3 pixels, the last rounded up."""
+    assert _sizes(name, torch.nn.MaxPool2d) == [20, 10, 5]
+    assert _sizes(name, torch.nn.AdaptiveAvgPool2d) == [3]
+
+
+def test_fine_blocks_see_more_pixels() -> None:
+    assert _sizes("embeddingnet_residual", Residual) == [10, 5]
+    assert _sizes("embeddingnet_fine", Residual) == [20, 10, 5]
 
 
 def test_kochs_network_is_the_papers() -> None:
@@ -98,6 +112,7 @@ def test_the_last_layer_keeps_its_precision_where_all_else_is_bf16() -> None:
         ("resnet", 1, 28, "no network 'resnet'; there are embeddingnet"),
         ("embeddingnet", 1, 7, "8 pixels or more, got 7"),
         ("embeddingnet_deep", 1, 15, "16 pixels or more, got 15"),
+        ("embeddingnet_fine", 1, 15, "16 pixels or more, got 15"),
         ("compact", 3, 60, "too small"),
     ],
 )
