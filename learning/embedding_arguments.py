@@ -44,7 +44,7 @@ USUAL: dict[str, Any] = {
 }
 SUITED: dict[tuple[str, str], dict[str, Any]] = {
     ("nca", "omniglot"): {
-        "network": "embeddingnet_residual",
+        "network": "embeddingnet_fine",
         "dimensions": 128,
         "size": 40,
         "framing": INK,
@@ -53,11 +53,12 @@ SUITED: dict[tuple[str, str], dict[str, Any]] = {
         "views": "all",
         "lr": 4e-3,
         "weight_decay": 5e-4,
-        "epochs": 18,
+        "epochs": 15,
         "batch_size": 240,  # four alphabets or so
         "per_class": 2,
         "grouped": 1.0,
         "multiplied": "all",
+        "average": 0.1,
     },
 }
 

@@ -42,9 +42,10 @@ def test_defaults_suit_the_loss_and_the_data() -> None:
 def test_characters_are_learned_by_nca_as_was_found_best() -> None:
     """Only what was not said is filled in, and only for this loss."""
     card, recipe = card_of("nca", _options("omniglot"), DATA), _recipe("nca", "omniglot", classes=964)
-    assert (card.network, card.dimensions, card.normalise, card.views) == ("embeddingnet_residual", 128, True, "all")
+    assert (card.network, card.dimensions, card.normalise, card.views) == ("embeddingnet_fine", 128, True, "all")
     assert (recipe.classes, recipe.images, recipe.multiplied, recipe.margin) == (120, 2, "all", 1.0)
-    assert (card.framing, recipe.augment) == ("ink", "framed")
+    assert (card.framing, recipe.augment, recipe.average) == ("ink", "framed", 0.1)
+    assert _recipe("nca", "omniglot", "--average", "0", classes=964).average == 0
     assert _recipe("nca", "omniglot", "--augment", "none", classes=964).augment == "none"
     assert card_of("softmax", _options("omniglot"), DATA).framing == "whole"
     more = _options("omniglot", "--views", "one", "--multiplied", "one", "--dimensions", "9", "--grouped", "0")
