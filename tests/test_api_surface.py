@@ -89,6 +89,8 @@ def described(name: str, node: Definition) -> Iterator[tuple[str, str]]:
                 yield public
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         yield name, signature(node)
+    elif isinstance(node, ast.AnnAssign):
+        yield name, ast.unparse(node.annotation)
 
 
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:

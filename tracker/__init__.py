@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from tracker.multi import MultiTracker
     from tracker.network import WeightsError
     from tracker.result import TrackResult, TrackState
-    from tracker.siam import SiamTracker
+    from tracker.siam import LONG_TERM, SiamTracker
     from tracker.sources import open_source
 
 _HOMES = {
+    "LONG_TERM": "tracker.siam",
     "MultiTracker": "tracker.multi",
     "SiamTracker": "tracker.siam",
     "TrackResult": "tracker.result",
@@ -30,6 +31,7 @@ _HOMES = {
     "to_bgr8": "tracker.frame",
 }
 __all__ = [
+    "LONG_TERM",
     "MultiTracker",
     "SiamTracker",
     "TrackResult",

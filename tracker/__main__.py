@@ -136,6 +136,11 @@ def build_parser() -> Parser:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
     add("--threads", type=positive, metavar="N", help="CPU threads of the network (default: the runtime's own choice)")
     add(
+        "--long-term",
+        action="store_true",
+        help="find targets that leave for long better, at more work a frame",
+    )
+    add(
         "--set",
         type=setting,
         action="append",
@@ -371,11 +376,12 @@ def load_tracker(options: argparse.Namespace) -> MultiTracker:
         OSError, ValueError, RuntimeError, ImportError: it cannot be had, or there is no such setting.
     """
     from tracker.multi import MultiTracker
-    from tracker.siam import TrackerConfig
+    from tracker.siam import LONG_TERM, TrackerConfig
 
     known, settings = {entry.name for entry in fields(TrackerConfig)}, dict(options.set)
     if unknown := sorted(settings.keys() - known):
         raise ValueError(f"argument --set: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    settings = {**(LONG_TERM if options.long_term else {}), **settings}
     return MultiTracker.from_pretrained(
         options.weights, runtime=options.runtime, device=options.device, threads=options.threads, **settings
     )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,11 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig, ColourConfig, OnlineConfig, 
         if card.head_type.regresses_boxes and config.scales != 1:
             raise ValueError(f"a head that regresses boxes searches one scale, got scales={config.scales}")
         return config
+
+
+# of `TrackerConfig`, where a target leaves for long and comes back among things like it: a second network has a say in
+# what is the target, one that is long in doubt is looked for elsewhere, and what was found need not wait as long
+LONG_TERM: Mapping[str, Any] = MappingProxyType({"appearance_weight": 10.0, "redetect_after": 25, "looks": 2})
 
 
 @dataclass

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from benchmarks.reliability.servers import free_port, serving
+from tracker import LONG_TERM, sources
 from tracker import __main__ as cli
-from tracker import sources
 from tracker.box import overlap
 from tracker.frame import Frame, Image
 from tracker.result import Box, TrackResult, TrackState
@@ -315,6 +315,10 @@ def test_settings_reach_the_tracker(clip: Path, here: Path, monkeypatch: pytest.
         "redetect_every": 2,  # the last one counts
         "appearance_weight": 10,
     }
+    assert not LONG_TERM.keys() <= given.keys()
+    long = ["--long-term", "--set", "redetect_after=50"]
+    assert cli.main(["--video", str(clip), "--box", BOX, "--save", "long.csv", *long]) == 0
+    assert {key: given[key] for key in LONG_TERM} == {**LONG_TERM, "redetect_after": 50}
 
 
 @pytest.mark.parametrize("setting", ["runtime=torch", "name_or_path=x", "redetect=1", "colour_gate=-1", "looks"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker import MultiTracker, SiamTracker, TrackState
+from tracker import LONG_TERM, MultiTracker, SiamTracker, TrackState
 from tracker.box import overlap
 from tracker.crop import centre_of
 from tracker.decode import search_factors
@@ -254,6 +254,10 @@ def test_a_configuration_that_makes_no_sense_is_refused(config):
     (key,) = config
     with pytest.raises(ValueError, match=key):
         TrackerConfig.of(ModelCard("compact", "box"), **config)
+
+
+def test_the_settings_for_long_runs_are_settings():
+    assert vars(TrackerConfig.of(ModelCard("compact", "box"), **LONG_TERM)).items() >= LONG_TERM.items()
 
 
 # ---------------------------------------------------------------- in a tracker
