@@ -119,8 +119,11 @@ class TrackerConfig(DecodeConfig, ConfidenceConfig, ColourConfig, OnlineConfig, 
 
 
 LONG_TERM: Mapping[str, Any] = MappingProxyType({"appearance_weight": 10.0, "redetect_after": 25, "looks": 2})
-"""Settings of `TrackerConfig` where a target leaves for long and comes back among things like it. A second network has a
-say in what is the target, one that is long in doubt is looked for elsewhere, and what was found is believed sooner."""
+"""Settings of `TrackerConfig` where a target leaves for long and comes back among things like it.
+
+A second network has a say in what is the target, one that is long in doubt is looked for elsewhere, and what was found
+is believed sooner.
+"""
 
 
 @dataclass
