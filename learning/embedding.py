@@ -359,7 +359,7 @@ class EmbeddingTraining:
 
     def _identity(self) -> dict[str, Any]:
         card = dataclasses.asdict(self.network.card)
-        unsaid = ("views", "members", "sha256", "training", "results", "licence", "date")
+        unsaid = ("views", "sha256", "training", "results", "licence", "date")
         return {
             **{name: value for name, value in card.items() if name not in unsaid},
             **dataclasses.asdict(self.recipe),
