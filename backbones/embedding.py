@@ -167,13 +167,6 @@ class PooledTrunk(nn.Module):
         return _exactly(self.linear, features.mean((2, 3)))
 
 
-class Joined(nn.ModuleList):
-    """Towers side by side: (N, C, S, S) images → (N, M·D), the embeddings of all M after each other."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([tower(x) for tower in self], 1)
-
-
 NETWORKS: dict[str, dict[str, Any]] = {
     "embeddingnet": {"widths": (24, 48, 96), "depth": 1, "stem": 1},
     "embeddingnet_deep": {"widths": (32, 64, 128), "depth": 2, "stem": 2},

@@ -41,7 +41,6 @@ USUAL: dict[str, Any] = {
     "grouped": 0.0,
     "multiplied": ONE_VIEW,
     "average": 0.0,
-    "members": 1,
 }
 SUITED: dict[tuple[str, str], dict[str, Any]] = {
     ("nca", "omniglot"): {
@@ -54,13 +53,12 @@ SUITED: dict[tuple[str, str], dict[str, Any]] = {
         "views": "all",
         "lr": 4e-3,
         "weight_decay": 5e-4,
-        "epochs": 12,
+        "epochs": 15,
         "batch_size": 240,  # four alphabets or so
         "per_class": 2,
         "grouped": 1.0,
         "multiplied": "all",
         "average": 0.1,
-        "members": 2,
     },
 }
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backbones.embedding import Joined, build_embedding
+from backbones.embedding import build_embedding
 from learning.losses import distance, weighted_l1
 from tracker.network import WeightsError, load_tensors, save_tensors
 
@@ -27,7 +26,6 @@ CARD_FORMAT = 1
 KIND = "embedding"
 ONE_VIEW = "one"
 VIEWS = {ONE_VIEW: 1, "mirrored": 2, "turned": 4, "all": 8}  # of an image, and how many each way has
-MEMBERS = range(1, 17)
 WHOLE, INK = "whole", "ink"
 FRAMINGS = (WHOLE, INK)
 MARGIN = 0.06  # around what is drawn, as a share of the frame within it
@@ -45,7 +43,6 @@ class EmbeddingCard:
         dimensions: of the embedding.
         normalise: the embedding has length 1.
         views: one of `VIEWS`: ways to look at an image, whose embeddings are joined.
-        members: networks trained apart, whose embeddings are joined.
         mean: subtracted from the pixels, which are in [0, 255].
         scale: multiplies them after that.
         invert: drawings in ink on paper are turned into light strokes on black, as Omniglot is read.
@@ -67,7 +64,6 @@ class EmbeddingCard:
     dimensions: int = 2
     normalise: bool = False
     views: str = ONE_VIEW
-    members: int = 1
     mean: float = 0.0
     scale: float = 1 / 255
     invert: bool = False
@@ -114,37 +110,27 @@ class EmbeddingCard:
             raise WeightsError(f"{path}: `views` in the card must be one of {', '.join(VIEWS)}")
         if entries.get("framing", WHOLE) not in FRAMINGS:
             raise WeightsError(f"{path}: `framing` in the card must be one of {', '.join(FRAMINGS)}")
-        if entries.get("members", 1) not in MEMBERS:
-            raise WeightsError(f"{path}: `members` in the card must be 1 to {MEMBERS[-1]}, got {entries['members']}")
         return cls(**entries)
 
     @property
     def length(self) -> int:
-        """Numbers of what `EmbeddingNetwork.embed` gives of an image: `dimensions` of each view by each member."""
-        return self.dimensions * VIEWS[self.views] * self.members
+        """Numbers of what `EmbeddingNetwork.embed` gives of an image: `dimensions` of each view."""
+        return self.dimensions * VIEWS[self.views]
 
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
-UNWRITTEN: dict[str, Any] = {"sha256": "", "training": {}, "results": [], "licence": "", "date": ""}  # of a card
-
-
 class EmbeddingNetwork(nn.Module):
-    """A tower, and beside it what the loss needs: α and bias of Koch's distance, or the linear head of the softmax.
-
-    Raises:
-        ValueError: `build_embedding` refuses the network, or the loss compares what a single view or member gives.
-    """
+    """A tower, and beside it what the loss needs: α and bias of Koch's distance, or the linear head of the softmax."""
 
     def __init__(self, card: EmbeddingCard) -> None:
         super().__init__()
-        if card.loss == "bce" and (card.views != ONE_VIEW or card.members > 1):
-            raise ValueError("a network trained by bce compares by weights of its own; leave out --views and --members")
+        if card.loss == "bce" and card.views != ONE_VIEW:
+            raise ValueError("a network trained by bce compares by weights of one view; leave out --views")
         self.card = card
-        towers = [build_embedding(card.network, card.channels, card.dimensions, card.size) for _ in range(card.members)]
-        self.tower = towers[0] if card.members == 1 else Joined(towers)
+        self.tower = build_embedding(card.network, card.channels, card.dimensions, card.size)
         if card.loss == "bce":
             # alike where the distance is small: a positive bias and negative weights to begin with
             self.alpha = nn.Parameter(torch.full((card.dimensions,), -8 / card.dimensions))
@@ -153,23 +139,16 @@ class EmbeddingNetwork(nn.Module):
             self.head = nn.Linear(card.dimensions, card.classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, S, S) images with values in [0, 255], of any type → (N, D) embeddings of one view.
-
-        With M members D is M times the card's dimensions, and all is divided by √M, so that the squared distance of two
-        images is the mean of those of the members.
-        """
+        """(N, C, S, S) images with values in [0, 255], of any type → (N, D) embeddings of one view."""
         embeddings = self.tower((images.float() - self.card.mean) * self.card.scale)
-        embeddings = embeddings.unflatten(1, (self.card.members, -1))
-        if self.card.normalise:
-            embeddings = F.normalize(embeddings, dim=2)
-        return embeddings.flatten(1) / self.card.members**0.5
+        return F.normalize(embeddings) if self.card.normalise else embeddings
 
     @torch.no_grad()
     def embed(self, images: Tensor, batch: int = 500) -> Tensor:
         """(N, C, S, S) uint8 images → (N, D) float32 embeddings on the CPU, in evaluation mode.
 
-        With V views D is V times that of one, and all is divided by √V, so that the squared distance of two images is
-        the mean of those of their views.
+        With V views D is V times the card's dimensions, and all is divided by √V, so that the squared distance of two
+        images is the mean of those of their views.
         """
         training, device = self.training, next(self.parameters()).device
         self.eval()
@@ -199,27 +178,6 @@ class EmbeddingNetwork(nn.Module):
         card = self.card
         light = 255 - image if card.invert and image.dtype == np.uint8 else image  # `resize` refuses other types
         return resize(light, card.size, card.channels, card.framing)
-
-
-def join(networks: Sequence[EmbeddingNetwork]) -> EmbeddingNetwork:
-    """One network of several that were trained apart: what they err in differs, what they see does not.
-
-    The squared distance of two images is the mean of those of the networks (an ensemble; Lakshminarayanan, Pritzel and
-    Blundell 2017, section 2.4). What only a loss needs is left behind. A single network is returned as it is.
-
-    Raises:
-        ValueError: their cards differ, or one was trained by bce.
-    """
-    first, *others = networks
-    if not others:
-        return first
-    kinds = [dataclasses.replace(network.card, **UNWRITTEN) for network in networks]
-    if any(kind != kinds[0] for kind in kinds) or first.card.members > 1:
-        raise ValueError(f"only single networks of the same card can be joined, got {kinds}")
-    joined = EmbeddingNetwork(dataclasses.replace(kinds[0], members=len(networks), classes=0))
-    for own, network in zip(joined.tower.children(), networks, strict=True):
-        own.load_state_dict(network.tower.state_dict())
-    return joined.to(next(first.parameters()).device).eval()
 
 
 def views(images: Tensor, how: str) -> list[Tensor]:

@@ -18,7 +18,6 @@ from learning.embedding_network import (
     EmbeddingCard,
     EmbeddingNetwork,
     frame_ink,
-    join,
     load_embedding,
     resize,
     save_embedding,
@@ -202,8 +201,6 @@ def test_weights_have_their_ending(tmp_path: Path) -> None:
         ({"colour": "red"}, "unknown entries in the card: colour"),
         ({"dimensions": "3"}, "`dimensions` in the card must be of type int"),
         ({"views": "both"}, "`views` in the card must be one of"),
-        ({"members": 17}, "`members` in the card must be 1 to 16, got 17"),
-        ({"members": 0}, "`members` in the card must be 1 to 16, got 0"),
         ({"framing": "round"}, "`framing` in the card must be one of"),
         ({"dimensions": 4}, "its tensors are not those"),
         ({"network": "resnet"}, "no network 'resnet'"),
@@ -233,30 +230,3 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     path.with_suffix(".json").write_text("{")
     with pytest.raises(WeightsError, match="not a readable card"):
         load_embedding(path)
-
-
-@pytest.mark.parametrize("normalise", [False, True])
-def test_joined_networks_are_as_far_apart_as_they_are_in_the_mean(tmp_path: Path, normalise: bool) -> None:
-    members = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        card = dataclasses.replace(CARD, views="mirrored", normalise=normalise, loss="softmax", classes=5)
-        members.append(EmbeddingNetwork(card).eval())
-    joined, images = join(members), _images()
-    assert (joined.card.members, joined.card.length, joined.card.classes) == (3, 3 * 2 * 3, 0)
-    apart = torch.stack([torch.cdist(n.embed(images), n.embed(images)) ** 2 for n in members]).mean(0)
-    embeddings = joined.embed(images)
-    torch.testing.assert_close(torch.cdist(embeddings, embeddings) ** 2, apart, atol=1e-5, rtol=1e-4)
-    save_embedding(joined, tmp_path / "joined.safetensors")
-    assert torch.equal(load_embedding(tmp_path / "joined.safetensors").embed(images), embeddings)
-    assert join(members[:1]) is members[0]
-
-
-def test_only_networks_of_a_kind_are_joined() -> None:
-    network = _network()
-    with pytest.raises(ValueError, match="of the same card"):
-        join([network, _network(normalise=True)])
-    with pytest.raises(ValueError, match="only single networks"):
-        join([join([network, network])] * 2)
-    with pytest.raises(ValueError, match="leave out --views and --members"):
-        join([_network(loss="bce")] * 2)

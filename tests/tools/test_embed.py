@@ -64,21 +64,6 @@ def test_training_writes_weights_that_embed_and_says_how_good_they_are(
     assert {"latent_epoch_00.png", "latent_epoch_02.png"} <= names
 
 
-def test_members_are_trained_apart_and_joined(command: ModuleType, folder: Path, capsys: Capture) -> None:
-    assert command.main(_train(folder, "--members", "2", "--seed", "5", "--dimensions", "3")) == 0
-    both = load_embedding(folder / "out.safetensors")
-    assert len(both.card.training["curve"]) == both.card.members == 2
-    images = torch.randint(0, 256, (3, 1, 16, 16), dtype=torch.uint8)
-    alone = []
-    for seed in "56":
-        more = ["--seed", seed, "--dimensions", "3", "--run", str(folder / seed), "--overwrite"]
-        assert command.main(_train(folder, *more)) == 0
-        alone.append(load_embedding(folder / "out.safetensors").embed(images))
-    torch.testing.assert_close(both.embed(images), torch.cat(alone, 1) / 2**0.5)
-    checkpoints = [folder / "run" / f"member-{k}" / "last.ckpt" for k in range(2)]
-    assert all(path.is_file() for path in checkpoints), "what was trained need not be trained again"
-
-
 def test_show_draws_what_training_would(command: ModuleType, folder: Path, capsys: Capture) -> None:
     assert command.main(_train(folder, loss="bce")) == 0
     assert "wrote" in capsys.readouterr().out
@@ -116,7 +101,6 @@ def test_mining_is_compared_in_a_table_and_a_figure(command: ModuleType, folder:
         (("--network", "resnet"), "no network 'resnet'"),
         (("--network", "compact"), "too small for this backbone"),
         (("--init", "nothing.safetensors"), "no such weights file"),
-        (("--init", "nothing.safetensors", "--members", "2"), "train one, by --members 1"),
         (("--lr", "1e30", "--margin", "1e30"), "the loss is"),
         (("--download",), "folder cannot be fetched from here"),
         (("--hold-out", "classes"), "too few to hold out"),
