@@ -71,7 +71,7 @@ def draw_all(network: EmbeddingNetwork, data: Parts, output: Path) -> None:
     embeddings = network.embed(test.images)
     some = evenly(len(test), DRAWN)
     drawn, labels = as_floats(embeddings)[some], test.labels[some]
-    if network.card.dimensions <= 2:
+    if network.card.length <= 2:
         draw_latent(flatten(drawn), labels, test.classes, output / "latent.png", "test images")
     else:
         for how, name in (("pca", "latent_pca"), ("t-sne", "latent_tsne")):
