@@ -254,8 +254,9 @@ def _away(sequence: Sequence, foreign: Sequence, kind: str, window: Window, coun
     size = (window.width, window.height)
     if kind == "foreign":
         return Shot(foreign.frames, _fitting(_size(foreign), size), size, count)
-    elsewhere = _elsewhere(sequence, _size(sequence), size, count) if kind == "elsewhere" else None
-    if elsewhere is None and not any(_can_be_erased(_size(sequence), box) for box in sequence.boxes):
+    whole = _size(sequence)
+    elsewhere = _elsewhere(sequence, whole, size, count) if kind == "elsewhere" else None
+    if elsewhere is None and not any(_can_be_erased(whole, box) for box in sequence.boxes):
         raise ValueError(f"{sequence.name}: its target leaves no room beside it to cover it with, in any frame")
     hidden = tuple(tuple(row) for row in sequence.boxes.tolist())
     return elsewhere or Shot(sequence.frames, window, size, count, hidden)

@@ -64,6 +64,13 @@ def test_training_writes_weights_that_embed_and_says_how_good_they_are(
     assert {"latent_epoch_00.png", "latent_epoch_02.png"} <= names
 
 
+def test_two_views_of_two_dimensions_are_projected(command: ModuleType, folder: Path) -> None:
+    more = ["--dimensions", "2", "--views", "mirrored", "--pictures", str(folder / "pictures")]
+    assert command.main(_train(folder, *more)) == 0
+    assert (folder / "pictures" / "latent_pca.png").exists()
+    assert not (folder / "pictures" / "latent.png").exists()
+
+
 def test_show_draws_what_training_would(command: ModuleType, folder: Path, capsys: Capture) -> None:
     assert command.main(_train(folder, loss="bce")) == 0
     assert "wrote" in capsys.readouterr().out
