@@ -225,7 +225,8 @@ def decode_pyramid(
     cells = response.shape[-1]
     side = cells * UPSAMPLE
     finer = _upsampling(cells)
-    fine = finer @ response[:, 0] @ finer.T
+    rows = (finer @ response[:, 0]).reshape(-1, cells, UPSAMPLE, cells)  # small products: see `tracker.online._transform`
+    fine = (rows @ finer.T).reshape(-1, side, side)
     factors = pyramid(config)
     heights = fine.max(axis=(1, 2))
     floor = float(fine.min())
@@ -236,7 +237,7 @@ def decode_pyramid(
 
     scores = fine[chosen] - fine[chosen].min()
     if online is not None:
-        answer = finer @ online.astype(np.float32) @ finer.T
+        answer = ((finer @ online.astype(np.float32)).reshape(cells, UPSAMPLE, cells) @ finer.T).reshape(side, side)
         scores = (1 - share) * scores / max(float(scores.max()), 1e-9)
         scores = scores + share * np.clip(answer / max(float(answer.max()), 1e-9), 0, 1)
     scores = scores * ((1 - config.window_influence) / max(float(scores.sum()), 1e-12))

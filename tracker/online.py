@@ -21,6 +21,8 @@ from tracker.jit import compiled
 
 Array = NDArray[np.float32]
 
+FEW = 96  # channels that are transformed at once: fewer than BLAS would share out among threads
+
 
 @dataclass(frozen=True)
 class OnlineConfig:
@@ -120,11 +122,16 @@ def _fade(features: Array, window: Array, region: Array) -> None:
 def _transform(maps: Array, columns: Array, spectrum: Array) -> None:
     """The Fourier transform of each channel of (s, s, F) real maps, columns first, in (h, 2, s, F) `spectrum`.
 
-    `columns` is (h, 2s, F) memory for the transform along the one axis, h = s // 2 + 1.
+    `columns` is (h, 2s, F) memory for the transform along the one axis, h = s // 2 + 1. Both products are many small
+    ones: for a large one BLAS wakes a thread a core, and those then wait for the next by spinning.
     """
     across, down = _real_basis(len(maps))
-    np.matmul(across, maps.reshape(len(maps), -1), out=columns.reshape(len(across), -1))
-    np.matmul(down, columns, out=spectrum.reshape(columns.shape))
+    lines = columns.reshape(len(across), *maps.shape[1:])
+    lengths = spectrum.reshape(columns.shape)
+    for first in range(0, maps.shape[2], FEW):
+        few = np.s_[..., first : first + FEW]
+        np.matmul(across, maps[few].swapaxes(0, 1), out=lines[few].swapaxes(0, 1))
+        np.matmul(down, columns[few], out=lengths[few])
 
 
 @compiled

@@ -141,3 +141,35 @@ def test_a_pickled_tracker_goes_on_in_another_process(weights, tmp_path):
         result = tracker.update(frame, (3 + index) * 0.04)
         expected.append([*result.box, *result.motion.velocity])
     assert np.allclose(json.loads(done.stdout), expected, atol=1e-3)
+
+
+WORK = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from tracker import SiamTracker
+
+def ticks():  # of the processor, of all threads but the main one
+    stats = [path.read_text().rsplit(")", 1)[1].split() for path in Path("/proc/self/task").glob("[0-9]*/stat")]
+    own = Path(f"/proc/self/task/{os.getpid()}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(int(fields[place]) for fields in stats for place in (11, 12)), int(own[11]) + int(own[12])
+
+frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+tracker = SiamTracker.from_pretrained(sys.argv[1], runtime="torch", device="cpu", threads=1, online_share=0.3)
+tracker.init(frame, (40, 30, 32, 32))
+tracker.update(frame)
+before, own_before = ticks()
+while ticks()[1] - own_before < 60:
+    tracker.update(frame)
+every, own = ticks()
+print((every - before) - (own - own_before), own - own_before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the processor's time of a thread is read in /proc")
+@pytest.mark.parametrize("model", ["compact", "ciresnet22"])
+def test_a_tracker_of_one_thread_keeps_no_other_one_busy(weights, model: str):
+    """BLAS waits for the next product by spinning, if one of them was large enough for it to share out."""
+    done = subprocess.run([sys.executable, "-c", WORK, weights[model]], capture_output=True, text=True, check=True)
+    others, own = map(int, done.stdout.split())
+    assert others <= 0.2 * own
