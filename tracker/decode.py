@@ -225,7 +225,7 @@ def decode_pyramid(
     cells = response.shape[-1]
     side = cells * UPSAMPLE
     finer = _upsampling(cells)
-    rows = (finer @ response[:, 0]).reshape(-1, cells, UPSAMPLE, cells)  # small products: see `tracker.online._transform`
+    rows = (finer @ response[:, 0]).reshape(-1, cells, UPSAMPLE, cells)  # small products: `tracker.online._transform`
     fine = (rows @ finer.T).reshape(-1, side, side)
     factors = pyramid(config)
     heights = fine.max(axis=(1, 2))
