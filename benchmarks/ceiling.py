@@ -22,6 +22,7 @@ from tracker.network import SiameseNetwork
 SIDE = 2048  # of the matrices
 COPIED = 2**27  # bytes, more than caches hold
 BYTES = {"int8": 1, "bf16": 2, "fp16": 2, "fp32": 4}  # of a weight
+EMULATED = 4  # times slower than in fp32: no instruction of the machine's own does it
 REPEATS = 5  # of which the best counts: other work on the machine can only slow them down
 
 
@@ -107,11 +108,19 @@ def work_of(
 
 def _gemm(precision: str, device: str, side: int) -> float:
     """1e9 operations a second; 0 where there is no such product, or only an emulated one."""
+    if precision == "fp16" and not device.startswith("cuda"):
+        return 0.0  # processors' half precision is emulated, a thousand times slower
+    trial = side // 8  # by which an emulated product shows itself; as large as the others it would take minutes
+    if precision != "fp32" and _product(precision, device, trial) < _product("fp32", device, trial) / EMULATED:
+        return 0.0
+    return _product(precision, device, side)
+
+
+def _product(precision: str, device: str, side: int) -> float:
+    """1e9 operations a second of a product of two square matrices; 0 if torch cannot do it."""
     if precision == "int8":
         left = torch.randint(-127, 128, (side, side), dtype=torch.int8, device=device)
         return _rate(lambda: torch._int_mm(left, left), 2 * side**3, device)
-    if precision == "fp16" and not device.startswith("cuda"):
-        return 0.0  # processors' half precision is emulated, a thousand times slower
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     matrix = torch.randn(side, side, device=device).to(kinds[precision])
     return _rate(lambda: matrix @ matrix, 2 * side**3, device)

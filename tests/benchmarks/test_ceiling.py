@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -33,6 +34,20 @@ def test_threads_are_as_before_and_what_cannot_be_done_is_left_out(monkeypatch: 
     assert ceiling.threads == before + 1
     assert ceiling.gflops["fp32"] > 0
     assert ceiling.bandwidth > 0
+
+
+def test_a_product_that_is_emulated_is_left_out_after_a_small_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("benchmarks.ceiling.COPIED", 2**16)
+    sides = []
+
+    def emulated(left: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        sides.append(len(left))
+        time.sleep(0.01)
+        return left
+
+    monkeypatch.setattr(torch, "_int_mm", emulated)
+    assert set(measure_ceiling(("fp32", "int8"), 1, side=512).gflops) == {"fp32"}
+    assert set(sides) == {64}
 
 
 def test_work_counts_every_scale_by_where_it_is(networks):

@@ -13,6 +13,8 @@ from tracker.runtimes import Array, RuntimeMissing, kernels_by_crop
 from tracker.runtimes.files import GraphFiles
 from tracker.runtimes.stem import group_pixels
 
+FEW = 4  # crops at once on a CPU: what passes between the layers of more leaves its cache
+
 
 class OnnxRuntime:
     """ONNX Runtime on the CPU, or by its CUDA provider.
@@ -47,6 +49,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")
         providers = _providers(onnxruntime, device)
+        self._cpu = providers == ["CPUExecutionProvider"]
         self._template = _session(onnxruntime, files.template, options, providers)
         self._search = _session(onnxruntime, files.search, options, providers, group=files.precision == "int8")
 
@@ -57,8 +60,12 @@ class OnnxRuntime:
 
     def search(self, crops: NDArray[np.uint8], kernels: Array) -> tuple[Array, Array]:
         """See `tracker.runtimes.Runtime`."""
-        inputs = {"crops": crops, "kernels": kernels_by_crop(kernels, len(crops))}
-        response, features = self._search.run(["response", "features"], inputs)
+        kernels, few = kernels_by_crop(kernels, len(crops)), FEW if self._cpu else len(crops)
+        parts = [
+            self._search.run(["response", "features"], {"crops": crops[i : i + few], "kernels": kernels[i : i + few]})
+            for i in range(0, len(crops), few)
+        ]
+        response, features = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         return response, features
 
 
