@@ -18,10 +18,12 @@ import threading
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -30,6 +32,7 @@ from tracker.frame import NOMINAL_FPS, Frame, Image, to_bgr8
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 LOG_SUFFIXES = frozenset([".mcap", ".bag", ".db3"])
+T = TypeVar("T")
 
 
 class SourceError(OSError):
@@ -334,12 +337,31 @@ def _open_path(text: str, timeout: float, start: int, max_frames: int | None, to
 def _open_capture(target: int | str, timeout: float) -> cv2.VideoCapture:
     """OpenCV's reader of a camera (its own backend), a URL (FFmpeg with a limit of `timeout` s) or a file (FFmpeg)."""
     if isinstance(target, int) or target.startswith("/dev/"):
-        return cv2.VideoCapture(target)
+        return _interruptible(lambda: cv2.VideoCapture(target))
     if math.isinf(timeout):
         return cv2.VideoCapture(target, cv2.CAP_FFMPEG)
     limit = math.ceil(1000 * timeout)
     options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
-    return cv2.VideoCapture(target, cv2.CAP_FFMPEG, options)
+    return _interruptible(lambda: cv2.VideoCapture(target, cv2.CAP_FFMPEG, options))
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """`work()`, done by a thread: Python sees no signal while OpenCV waits, but while it waits for a thread it does.
+
+    If a signal ends the wait, the thread is left behind, and what it makes is let go.
+    """
+    made: Future[T] = Future()
+
+    def do() -> None:
+        try:
+            made.set_result(work())
+        except BaseException as error:  # belongs to the thread that waits
+            made.set_exception(error)
+
+    threading.Thread(target=do, name="opening a source", daemon=True).start()
+    while not made.done():
+        wait([made], timeout=0.2)  # without a limit Windows would not see Ctrl-C
+    return made.result()
 
 
 def _took(began: float, timeout: float) -> bool:

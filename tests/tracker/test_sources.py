@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.server
 import itertools
+import signal
 import socket
 import threading
 import time
@@ -339,6 +340,29 @@ def test_a_stream_that_ends_ends_the_iteration(camera, x):
     assert times[0] > 0
     assert fake.released.wait(5)
     assert "secret" not in source.name
+
+
+@pytest.mark.parametrize("x", [0, "rtsp://camera.example/live"])
+def test_ctrl_c_ends_the_wait_for_a_camera_or_stream_that_does_not_open(monkeypatch, x):
+    silent, let_go = threading.Event(), threading.Event()
+
+    def capture(*_):
+        signal.raise_signal(signal.SIGINT)  # Python lets the main thread know of it
+        silent.wait(20)
+        let_go.set()
+
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
+    with pytest.raises(KeyboardInterrupt):
+        open_source(x, timeout=10)
+    assert not let_go.is_set()
+    silent.set()
+    assert let_go.wait(5)
+
+
+def test_what_goes_wrong_while_a_camera_is_opened_is_the_callers(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: (_ for _ in ()).throw(ValueError("no driver")))
+    with pytest.raises(ValueError, match="no driver"):
+        open_source(0)
 
 
 def test_a_slow_caller_gets_the_newest_frame(camera):
