@@ -50,3 +50,9 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runtime": None}
+
+
+def refuse_name(model: object, owner: type) -> None:
+    """Raise `TypeError` for the name of a model where `owner` takes the model itself."""
+    if isinstance(model, (str, Path)):
+        raise TypeError(f"{owner.__name__} takes a Model; by name: {owner.__name__}.from_pretrained({str(model)!r})")

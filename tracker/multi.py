@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
-from tracker.model import Model
+from tracker.model import Model, refuse_name
 from tracker.result import TrackResult
 from tracker.siam import SiamTracker, TrackerConfig
 
@@ -25,6 +25,7 @@ class MultiTracker:
         config: overrides of the model's configuration, for all targets.
 
     Raises:
+        TypeError: a model's name instead of the model, see `from_pretrained`.
         ValueError: an unknown configuration key, or a value that makes no sense.
 
     Attributes:
@@ -32,6 +33,7 @@ class MultiTracker:
     """
 
     def __init__(self, model: Model, **config: Any) -> None:
+        refuse_name(model, type(self))
         TrackerConfig.of(model.card, **config)  # fail here, not at the first target
         self.model = model
         self.config = config

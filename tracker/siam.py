@@ -39,7 +39,7 @@ from tracker.decode import (
 from tracker.exclusive import Exclusive
 from tracker.frame import to_bgr8
 from tracker.kinematics import Motion, follow
-from tracker.model import Model
+from tracker.model import Model, refuse_name
 from tracker.network import ModelCard, available
 from tracker.online import CorrelationFilter, OnlineConfig
 from tracker.redetection import Redetection, RedetectionConfig, Sighting, hills, tiles, zoom_for
@@ -176,10 +176,12 @@ class SiamTracker:
         config: overrides of the model's configuration.
 
     Raises:
+        TypeError: a model's name instead of the model, see `from_pretrained`.
         ValueError: an unknown configuration key, or a value that makes no sense.
     """
 
     def __init__(self, model: Model, **config: Any) -> None:
+        refuse_name(model, type(self))
         self.model = model
         self.config = TrackerConfig.of(model.card, **config)
         self.target: Target | None = None

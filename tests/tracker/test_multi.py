@@ -169,3 +169,9 @@ def test_a_concurrent_call_is_refused(seeing, draw):
         leave.set()
         thread.join(20)
     assert list(results[0]) == [number]
+
+
+@pytest.mark.parametrize("tracker", [SiamTracker, MultiTracker])
+def test_a_name_where_the_model_belongs_is_told_where_it_belongs(tracker):
+    with pytest.raises(TypeError, match=rf"{tracker.__name__}\.from_pretrained\('compact'\)"):
+        tracker("compact")
