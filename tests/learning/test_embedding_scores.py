@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,7 @@ def test_one_shot_accuracy_of_characters_that_stand_where_their_class_is(loss: s
     network = _identity(loss)
     found = one_shot(network, test, network.embed(test.images))
     assert found == {"20-way one-shot": 1.0, "20-way one-shot, first draw": 1.0}
+    assert one_shot(network, test, network.embed(test.images), (network.embed(test.images), test.labels)) == found
     for one in (0, 2):  # in the first alphabet two of the drawers take two characters for each other
         points[one], points[one + 4] = points[one + 4], points[one]
     wrong = _at(points, numbers.tolist(), names)
@@ -84,6 +87,29 @@ def test_one_shot_accuracy_of_characters_that_stand_where_their_class_is(loss: s
     # it matters if one of an episode.s two drawers swaps: 2 in 3 draws, 2 of 20 characters, 1 of 10 alphabets
     assert 1 - found["20-way one-shot"] == pytest.approx(2 / 3 * 2 / 20 / 10, rel=0.4)
     assert one_shot(network, TEST, network.embed(TEST.images)) == {}, "other data have no such protocol"
+
+
+@pytest.mark.parametrize("loss", ["triplet", "bce"])
+def test_one_shot_whitens_what_has_length_1_by_what_is_known(loss: str) -> None:
+    """Each of the twenty characters of an alphabet has an axis of its own, which drawers miss by a little."""
+    numbers = np.repeat(np.arange(200), 4)
+    names = tuple(f"alphabet{number // 20:02d}/character{number % 20:02d}" for number in range(200))
+    plain = _at([(0, 0)] * 800, numbers.tolist(), names)
+    test = LabelledImages(plain.images, plain.labels, names, np.arange(200) // 20, np.tile([17, 18, 19, 20], 200))
+    network = _identity(loss)
+    network.card = dataclasses.replace(network.card, normalise=True, dimensions=20)
+    noise = torch.randn(800, 20, generator=torch.Generator().manual_seed(0)) / 20
+    vectors = torch.nn.functional.normalize(torch.eye(20).repeat(10, 1).repeat_interleave(4, 0) + noise)
+    if loss == "triplet":
+        assert one_shot(network, test, vectors, (vectors, test.labels))["20-way one-shot, whitened"] == 1.0
+        swapped = vectors.roll(4, 0)  # every drawing is of the next character
+        found = one_shot(
+            network, test, torch.where(torch.arange(800)[:, None] % 4 < 2, vectors, swapped), (vectors, test.labels)
+        )
+        assert found["20-way one-shot, whitened"] == pytest.approx(1 / 3, abs=0.1)  # if both drawers are of one half
+    else:
+        network.alpha = torch.nn.Parameter(torch.full((20,), -1.0))
+        assert "20-way one-shot, whitened" not in one_shot(network, test, vectors, (vectors, test.labels))
 
 
 def test_some_of_many_are_the_same_each_time() -> None:
