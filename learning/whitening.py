@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchmarks.clusters import unit
+
 RIDGE = 1.0  # mean variances, added to all: directions in which known classes hardly vary are not blown up
 
 
@@ -62,14 +64,10 @@ class Whitening:
         """
         one, other = (self._whitened(each) for each in (queries, support))
         mean = other.mean(axis=0)
-        cosines = np.einsum("qvd,nvd->qn", _unit(one - mean), _unit(other - mean)) / one.shape[1]
+        cosines = np.einsum("qvd,nvd->qn", unit(one - mean), unit(other - mean)) / one.shape[1]
         return np.asarray(np.round(cosines, 7))
 
     def _whitened(self, embeddings: ArrayLike) -> NDArray[np.float64]:
         """(n, V·D) → (n, V, D)."""
         vectors = np.asarray(embeddings, np.float64)
         return np.asarray(vectors.reshape(len(vectors), -1, len(self.matrix)) @ self.matrix)
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))

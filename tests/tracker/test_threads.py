@@ -149,7 +149,7 @@ from pathlib import Path
 import numpy as np
 from tracker import SiamTracker
 
-def ticks():  # of the processor, of all threads but the main one
+def ticks():  # of the processor: all threads', the main one's
     stats = [path.read_text().rsplit(")", 1)[1].split() for path in Path("/proc/self/task").glob("[0-9]*/stat")]
     own = Path(f"/proc/self/task/{os.getpid()}/stat").read_text().rsplit(")", 1)[1].split()
     return sum(int(fields[place]) for fields in stats for place in (11, 12)), int(own[11]) + int(own[12])
